@@ -1,0 +1,1 @@
+"""MIA, a memory that plans."""

@@ -1,0 +1,144 @@
+"""Offline text search: BM25 over a tantivy index on disk, memory-mapped, so that it opens at once."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+import tantivy
+
+from mia.errors import MissingError, SearchError, StoreError
+from mia.types import Passage
+
+_TITLE_BOOST = 2.0
+_WORD = re.compile(r"\w+")
+_MAX_TERMS = 64
+"""A query of a whole page is cut: BM25 gains nothing from more terms and pays for each."""
+_MANIFEST = "mia-index.json"
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What an index was built from."""
+
+    format: int
+    passages: int
+    source: str
+
+
+def _schema() -> tantivy.Schema:
+    builder = tantivy.SchemaBuilder()
+    builder.add_text_field("id", stored=True, tokenizer_name="raw")
+    builder.add_text_field("title_exact", stored=False, tokenizer_name="raw")
+    builder.add_text_field("title", stored=True, tokenizer_name="en_stem")
+    builder.add_text_field("text", stored=True, tokenizer_name="en_stem")
+    builder.add_text_field("url", stored=True, tokenizer_name="raw")
+    return builder.build()
+
+
+def build(passages: Iterable[Passage], folder: Path, source: str = "") -> int:
+    """Writes an index of the passages to `folder`, replacing one that is there; returns how many.
+
+    The index appears whole or not at all: it is written beside and renamed into place.
+    """
+    fresh = folder.with_name(folder.name + ".building")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    index = tantivy.Index(_schema(), path=str(fresh))
+    writer = index.writer(heap_size=128_000_000, num_threads=1)
+    count = 0
+    for passage in passages:
+        writer.add_document(
+            tantivy.Document(
+                id=passage.id,
+                title_exact=passage.title.casefold(),
+                title=passage.title,
+                text=passage.text,
+                url=passage.url or "",
+            )
+        )
+        count += 1
+    writer.commit()
+    writer.wait_merging_threads()
+    manifest = Manifest(format=1, passages=count, source=source)
+    (fresh / _MANIFEST).write_bytes(msgspec.json.encode(manifest))
+    _swap(fresh, folder)
+    return count
+
+
+def _swap(fresh: Path, folder: Path) -> None:
+    """Puts a finished index in the place of the old one."""
+    old = folder.with_name(folder.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+class BM25:
+    """A corpus on disk. Safe to share between tasks and threads."""
+
+    def __init__(self, folder: Path) -> None:
+        if not (folder / _MANIFEST).exists():
+            raise MissingError(f"no search index at {folder}; run: mia index build CORPUS")
+        self.manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=Manifest)
+        try:
+            self._index = tantivy.Index(_schema(), path=str(folder))
+        except ValueError as error:
+            raise StoreError(f"cannot open the index at {folder}: {error}") from error
+        self._searcher = self._index.searcher()
+
+    async def search(self, query: str, limit: int) -> tuple[Passage, ...]:
+        """The best passages for a query, best first; none for a query without words."""
+        return await asyncio.to_thread(self.search_now, query, limit)
+
+    def search_now(self, query: str, limit: int) -> tuple[Passage, ...]:
+        """`search`, for callers that are not async."""
+        words = _WORD.findall(query)[:_MAX_TERMS]
+        if not words:
+            return ()
+        try:
+            # single quotes and operators never reach the parser: only word characters do
+            parsed = self._index.parse_query(
+                " ".join(word.lower() for word in words),
+                ["title", "text"],
+                field_boosts={"title": _TITLE_BOOST},
+            )
+        except ValueError as error:
+            raise SearchError(f"cannot search for {query[:80]!r}: {error}") from error
+        return self._passages(parsed, limit)
+
+    async def page(self, address: str) -> Passage | None:
+        """The passage with this id or exactly this title."""
+        return await asyncio.to_thread(self._page_now, address.strip())
+
+    def _page_now(self, address: str) -> Passage | None:
+        for field, value in (("id", address), ("title_exact", address.casefold())):
+            term = tantivy.Query.term_query(_schema(), field, value)
+            found = self._passages(term, 1)
+            if found:
+                return found[0]
+        return None
+
+    def titled(self, title: str, limit: int) -> tuple[Passage, ...]:
+        """Passages whose title is exactly this, letter case aside."""
+        term = tantivy.Query.term_query(_schema(), "title_exact", title.strip().casefold())
+        return self._passages(term, limit)
+
+    def _passages(self, query: tantivy.Query, limit: int) -> tuple[Passage, ...]:
+        hits = self._searcher.search(query, limit).hits
+        return tuple(self._passage(score, address) for score, address in hits)
+
+    def _passage(self, score: float, address: tantivy.DocAddress) -> Passage:
+        document = self._searcher.doc(address).to_dict()
+        return Passage(
+            id=document["id"][0],
+            title=document["title"][0],
+            text=document["text"][0],
+            url=document["url"][0] or None,
+            score=score,
+        )
