@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 
 from mine import Fact, entity, mine
-from relations import (
+from mia.planners.relations import (
     AFTER,
     ASK,
     BRIDGE,
@@ -32,9 +32,12 @@ from relations import (
     PERSONAL,
 )
 
+from mia.executors.stepwise.reader import reading_messages
 from mia.executors.stepwise.snippets import snippet, stems
-from mia.planner import parse_plan
-from mia.prompts import fill
+from mia.models.llama_cpp import chatml
+from mia.planner import numbered, parse_plan
+from mia.planners.procedures import steps_of
+from mia.planners.stepwise import planning_messages
 from mia.search.bm25 import BM25, build
 from mia.types import Passage
 
@@ -84,7 +87,7 @@ def reader_example(passage: Passage, question: str, answer: str, kind: str) -> d
     if answer != "none":  # the spelling of the text is what a span is
         start = cut.lower().index(answer.lower())
         answer = cut[start : start + len(answer)]
-    prompt = fill("mia.executors.stepwise", "read.txt", snippet=cut, question=question)
+    prompt = chatml(reading_messages(cut, question))
     return {"prompt": prompt, "answer": answer, "kind": kind}
 
 
@@ -214,24 +217,7 @@ class Titles:
 
 def linked(relations: list[str], about: str) -> list[str]:
     """Steps that follow a chain of relations from one thing."""
-    steps = [ask(relations[0], f"[{about}]")]
-    return steps + [ask(relation, "#{prev}") for relation in relations[1:]]
-
-
-def numbered(chains: list[list[str]], rule: str) -> str:
-    """A plan of several chains, and the rule over their ends. The second hops come last, as a
-    person would write it: first everything about the things named, then about what was found."""
-    order: list[tuple[int, int]] = sorted(
-        ((c, s) for c, chain in enumerate(chains) for s in range(len(chain))),
-        key=lambda cs: (cs[1], cs[0]) if rule != "longer" else cs,
-    )
-    number = {cs: n for n, cs in enumerate(order, 1)}
-    lines = [
-        f"#{number[c, s]} " + chains[c][s].replace("{prev}", str(number.get((c, s - 1), 0)))
-        for c, s in order
-    ]
-    ends = " ".join(f"#{number[c, len(chain) - 1]}" for c, chain in enumerate(chains))
-    return "\n".join([*lines, f"answer {rule} {ends}" if rule != "step" else f"answer {ends}"])
+    return steps_of(tuple(relations), about)
 
 
 def composed(titles: Titles) -> tuple[str, str, list[str], str]:
@@ -442,7 +428,7 @@ def _planner_example(made: tuple, everything: list, by_kind: dict) -> dict:
         other = R.choice(same) if roll < 0.33 and len(same) > 1 else R.choice(everything)
         if other[0] != question and not other[1].startswith("#1 ?"):
             shown = f"Solved before: {templated(other[0], other[2])}\n{templated(other[1], other[2])}\n"
-    prompt = fill("mia.planners", "stepwise_plan.txt", example=shown, question=question)
+    prompt = chatml(planning_messages(question, shown))
     return {"prompt": prompt, "answer": plan, "kind": kind}
 
 

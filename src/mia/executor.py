@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from mia.errors import BudgetError, ToolError
-from mia.tool import Tool
+from mia.tool import Limited, Tool
 from mia.types import Noun, Observation, Plan, Question, ToolCall, Trajectory, Turn
 
 Watch = Callable[[Noun], None]
@@ -95,9 +95,10 @@ class Tools:
         self._repeats = budget.repeats
         self._answered: dict[str, Observation] = {}
         self._asked: dict[str, int] = {}
+        self._carried_out: dict[str, int] = {}
         for turn in so_far:
             if turn.call and turn.observation:
-                self._answered[_key(turn.call)] = turn.observation
+                self._note(turn.call, turn.observation)
 
     async def call(self, call: ToolCall) -> Observation:
         """What the tool says; a call that does not fit becomes an observation that says why.
@@ -112,12 +113,19 @@ class Tools:
         if tool is None:
             known = ", ".join(sorted(self._tools))
             return _refused(f"there is no tool {call.name!r}; the tools are: {known}")
+        if isinstance(tool, Limited) and self._carried_out.get(call.name, 0) >= tool.limit:
+            return _refused(f"{call.name} can be used {tool.limit} time(s) a question, and was")
         try:
             observation = await tool.call(call.arguments)
         except ToolError as error:
             return _refused(str(error))
-        self._answered[key] = observation
+        self._note(call, observation)
         return observation
+
+    def _note(self, call: ToolCall, observation: Observation) -> None:
+        self._answered[_key(call)] = observation
+        if observation.error is None:
+            self._carried_out[call.name] = self._carried_out.get(call.name, 0) + 1
 
 
 def _key(call: ToolCall) -> str:

@@ -68,6 +68,9 @@ class Reply(Noun, frozen=True):
     usage: Usage = Usage()
     truncated: bool = False
     """The reply ran into its token limit."""
+    logprob: float | None = None
+    """Natural logarithm of the probability of the text under the unconstrained model, where the
+    model tells it."""
 
 
 GREEDY = Sampling()

@@ -73,6 +73,22 @@ def render_plan(steps: tuple[Step, ...], rule: Rule) -> str:
     return "\n".join([*lines, f"answer {op}{operands}"])
 
 
+def numbered(chains: list[list[str]], rule: str) -> str:
+    """A plan's text from chains of steps, one chain for each thing the question names, and the
+    rule over their ends. A later step of a chain says `#{prev}` for the step before it. All first
+    steps come first, then all second ones, except for spans (`longer`), which stay together."""
+    places = [(c, s) for c, chain in enumerate(chains) for s in range(len(chain))]
+    if rule != "longer":
+        places.sort(key=lambda place: (place[1], place[0]))
+    number = {place: n for n, place in enumerate(places, 1)}
+    lines = [
+        f"#{number[c, s]} " + chains[c][s].replace("{prev}", str(number.get((c, s - 1), "")))
+        for c, s in places
+    ]
+    ends = " ".join(f"#{number[c, len(chain) - 1]}" for c, chain in enumerate(chains))
+    return "\n".join([*lines, f"answer {ends}" if rule == "step" else f"answer {rule} {ends}"])
+
+
 def parse_plan(text: str, usage: Usage = Usage()) -> Plan:
     """Reads a typed plan. Raises ModelError for anything that is not exactly one."""
     *step_lines, answer_line = text.strip().splitlines() or [""]

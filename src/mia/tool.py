@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from mia.types import Observation, Passage
 
@@ -35,3 +35,11 @@ class Tool(Protocol):
         """Carries it out. Raises ToolError for arguments that do not fit the schema, and
         SearchError when the engine behind it is down."""
         ...
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """A tool that may be carried out only so often in one question."""
+
+    @property
+    def limit(self) -> int: ...

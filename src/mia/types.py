@@ -104,6 +104,8 @@ class ToolCall(Noun, frozen=True):
     name: str
     arguments: dict[str, Any]
     id: str | None = None
+    malformed: str | None = None
+    """What the model wrote, where it was no JSON object; `arguments` is then empty."""
 
 
 class Observation(Noun, frozen=True):
@@ -121,6 +123,8 @@ class Turn(Noun, frozen=True):
     thought: str = ""
     call: ToolCall | None = None
     observation: Observation | None = None
+    found: str | None = None
+    """What this turn's lookup yielded, where the executor reads each lookup by itself."""
     answer: str | None = None
     usage: Usage = Usage()
 

@@ -15,6 +15,9 @@ from mia.errors import MissingError, SearchError, StoreError
 from mia.types import Passage
 
 _TITLE_BOOST = 2.0
+_EXACT_BOOST = 12.0
+"""A query that is a title, or a title without its disambiguation, finds that title first."""
+_DISAMBIGUATION = re.compile(r" \([^()]*\)$")
 _WORD = re.compile(r"\w+")
 _MAX_TERMS = 64
 """A query of a whole page is cut: BM25 gains nothing from more terms and pays for each."""
@@ -29,10 +32,16 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     source: str
 
 
+def name_of(title: str) -> str:
+    """A title without its disambiguation: `Emma (novel)` is called `Emma`."""
+    return _DISAMBIGUATION.sub("", title)
+
+
 def _schema() -> tantivy.Schema:
     builder = tantivy.SchemaBuilder()
     builder.add_text_field("id", stored=True, tokenizer_name="raw")
     builder.add_text_field("title_exact", stored=False, tokenizer_name="raw")
+    builder.add_text_field("name_exact", stored=False, tokenizer_name="raw")
     builder.add_text_field("title", stored=True, tokenizer_name="en_stem")
     builder.add_text_field("text", stored=True, tokenizer_name="en_stem")
     builder.add_text_field("url", stored=True, tokenizer_name="raw")
@@ -55,6 +64,7 @@ def build(passages: Iterable[Passage], folder: Path, source: str = "") -> int:
             tantivy.Document(
                 id=passage.id,
                 title_exact=passage.title.casefold(),
+                name_exact=name_of(passage.title).casefold(),
                 title=passage.title,
                 text=passage.text,
                 url=passage.url or "",
@@ -102,7 +112,7 @@ class BM25:
         if not words:
             return ()
         try:
-            # single quotes and operators never reach the parser: only word characters do
+            # quotes and operators never reach the parser: only word characters do
             parsed = self._index.parse_query(
                 " ".join(word.lower() for word in words),
                 ["title", "text"],
@@ -110,7 +120,12 @@ class BM25:
             )
         except ValueError as error:
             raise SearchError(f"cannot search for {query[:80]!r}: {error}") from error
-        return self._passages(parsed, limit)
+        clauses = [(tantivy.Occur.Should, parsed)]
+        for field in ("title_exact", "name_exact"):
+            exact = tantivy.Query.term_query(_schema(), field, query.strip().casefold())
+            boosted = tantivy.Query.boost_query(tantivy.Query.const_score_query(exact, 1.0), _EXACT_BOOST)
+            clauses.append((tantivy.Occur.Should, boosted))
+        return self._passages(tantivy.Query.boolean_query(clauses), limit)
 
     async def page(self, address: str) -> Passage | None:
         """The passage with this id or exactly this title."""
@@ -123,11 +138,6 @@ class BM25:
             if found:
                 return found[0]
         return None
-
-    def titled(self, title: str, limit: int) -> tuple[Passage, ...]:
-        """Passages whose title is exactly this, letter case aside."""
-        term = tantivy.Query.term_query(_schema(), "title_exact", title.strip().casefold())
-        return self._passages(term, limit)
 
     def _passages(self, query: tantivy.Query, limit: int) -> tuple[Passage, ...]:
         hits = self._searcher.search(query, limit).hits

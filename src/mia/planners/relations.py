@@ -1,5 +1,8 @@
-"""The relations that the embedded adapters are taught, as words: how a step asks for one, how else
-people ask, and how a longer question mentions it. English phrasing only; no facts."""
+"""Procedures as words: the relations that a typed step can ask for, how a step asks for one, how
+people ask, and how a longer question mentions one. English phrasing only; no facts.
+
+The rule planner reads questions by these phrasings, and the embedded planner is taught with them.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,175 @@
+"""Typed settings: mia.toml, then the environment on top. Nothing else in MIA reads either.
+
+Looked for in this order: the file given, $MIA_CONFIG, ./mia.toml, <config folder>/mia/mia.toml.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from mia.errors import ConfigError
+from mia.executor import Budget
+from mia.memory import Weights
+
+EMBEDDED = "embedded"
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An OpenAI-compatible endpoint."""
+
+    base_url: str
+    model: str
+    api_key_env: str = "MIA_API_KEY"
+    """The environment variable that holds the key; the key itself is never written down."""
+    deadline: float = 120.0
+    """Seconds for one call, with all its retries."""
+    concurrency: int = 8
+    grammars: bool = False
+    """Whether the server takes llama.cpp grammars."""
+    dollars_per_million_prompt: float = 0.0
+    dollars_per_million_completion: float = 0.0
+
+
+class Models(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which model plays which role. A role that is not given uses `default`; where there is no
+    default either, the embedded model."""
+
+    default: Endpoint | None = None
+    manager: Endpoint | None = None
+    planner: Endpoint | None = None
+    executor: Endpoint | None = None
+    judge: Endpoint | None = None
+    embedder: Endpoint | None = None
+    """The default never embeds: chat endpoints seldom do."""
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much is recalled, and by which scores."""
+
+    successes: int = 2
+    failures: int = 1
+    weights: Weights = Weights()
+    exclude_same_task: bool = True
+
+
+class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where evidence comes from."""
+
+    passages: int = 5
+    """How many a query returns."""
+    corpus: str | None = None
+    """A corpus file or folder, or an index built from one; None for the built-in demo corpus."""
+
+
+class Executor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How plans are carried out."""
+
+    kind: Literal["auto", "stepwise", "react"] = "auto"
+    """auto: stepwise with the embedded model, react with an endpoint."""
+    protocol: Literal["native", "text"] = "native"
+    """How react calls tools: the endpoint's tool calls, or tags in text."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that can be set."""
+
+    home: str = ""
+    """Where memory, the journal, models and indexes live; empty for the user's data folder."""
+    namespace: str = "default"
+    judge: Literal["auto", "exact", "reference", "panel"] = "auto"
+    """auto: a gold answer is compared; without one, a panel of an endpoint's model, if there is
+    one."""
+    threads: int = 0
+    """For the embedded model; 0 for one a core."""
+    smollm2: str = ""
+    """A local SmolLM2-135M-Instruct GGUF to use in place of the fetched one."""
+    models: Models = Models()
+    memory: Memory = Memory()
+    search: Search = Search()
+    executor: Executor = Executor()
+    budget: Budget = Budget()
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.home)
+
+
+class Secrets:
+    """Keys, by the name of the variable that holds them. Never prints one."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def key(self, variable: str) -> str | None:
+        return self._environment.get(variable) or None
+
+    def __repr__(self) -> str:
+        return "Secrets(...)"
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings with where they came from."""
+
+    settings: Settings
+    secrets: Secrets
+    source: Path | None
+
+
+def load(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Loaded:
+    """The settings in force. Raises ConfigError naming the file and the key that is wrong."""
+    env = os.environ if environment is None else environment
+    source = _find(path, env)
+    settings = read(source) if source else Settings()
+    settings = _from_environment(settings, env)
+    if not settings.home:
+        settings = msgspec.structs.replace(settings, home=str(_data_folder(env)))
+    return Loaded(settings=settings, secrets=Secrets(env), source=source)
+
+
+def read(path: Path) -> Settings:
+    """Settings from one file."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return msgspec.convert(raw, Settings)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _find(path: Path | None, env: Mapping[str, str]) -> Path | None:
+    if path is not None:
+        return path
+    if env.get("MIA_CONFIG"):
+        return Path(env["MIA_CONFIG"])
+    folder = Path(env.get("XDG_CONFIG_HOME") or Path(env.get("HOME") or "~").expanduser() / ".config")
+    places = (Path("mia.toml"), folder / "mia" / "mia.toml")
+    return next((place for place in places if place.is_file()), None)
+
+
+def _data_folder(env: Mapping[str, str]) -> Path:
+    if env.get("MIA_HOME"):
+        return Path(env["MIA_HOME"]).expanduser()
+    home = Path(env.get("HOME") or "~").expanduser()
+    return Path(env.get("XDG_DATA_HOME") or home / ".local" / "share") / "mia"
+
+
+def _from_environment(settings: Settings, env: Mapping[str, str]) -> Settings:
+    """MIA_BASE_URL and MIA_MODEL name the default endpoint; MIA_API_KEY is its key."""
+    if env.get("MIA_HOME"):
+        settings = msgspec.structs.replace(settings, home=env["MIA_HOME"])
+    url, model = env.get("MIA_BASE_URL"), env.get("MIA_MODEL")
+    if not url and not model:
+        return settings
+    if not url or not model:
+        missing = "MIA_MODEL" if url else "MIA_BASE_URL"
+        raise ConfigError(f"{missing} is not set: an endpoint needs MIA_BASE_URL and MIA_MODEL")
+    default = Endpoint(base_url=url, model=model)
+    models = msgspec.structs.replace(settings.models, default=default)
+    return msgspec.structs.replace(settings, models=models)

@@ -1,0 +1,175 @@
+"""The durable record of runs and episodes, in one SQLite file.
+
+An episode is on the disk (WAL, synchronous=FULL) before its answer is shown. A run is a list of
+questions under one configuration; a question has at most one episode in a run, so a run that was
+killed goes on where it stopped: nothing twice, nothing lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from mia.errors import ConfigError, StoreError
+from mia.types import Episode, Noun, Remembered, decode, encode
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE run (
+    id TEXT PRIMARY KEY,
+    config TEXT NOT NULL,
+    started TEXT NOT NULL
+) STRICT;
+CREATE TABLE episode (
+    id TEXT PRIMARY KEY,
+    run TEXT NOT NULL REFERENCES run (id),
+    question_id TEXT NOT NULL,
+    body BLOB NOT NULL,
+    checksum INTEGER NOT NULL,
+    remembered BLOB,
+    written TEXT NOT NULL,
+    UNIQUE (run, question_id)
+) STRICT;
+CREATE INDEX episode_by_run ON episode (run, id);
+"""
+
+
+class Entry(Noun, frozen=True):
+    """One line of the journal."""
+
+    episode: Episode
+    remembered: Remembered | None
+    """None when the process ended between writing the episode down and remembering it."""
+
+
+class Journal:
+    """The file. Safe for several threads and processes."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._lock = threading.Lock()
+        try:
+            self._db = sqlite3.connect(
+                path, timeout=30, isolation_level=None, check_same_thread=False
+            )
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("PRAGMA foreign_keys=ON")
+            self._prepare()
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot open the journal {path}: {error}") from error
+
+    def _prepare(self) -> None:
+        with self._writing() as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                for statement in _SCHEMA.split(";\n"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version={_VERSION}")
+            elif version != _VERSION:
+                raise StoreError(
+                    f"{self._path} was written by another version of MIA "
+                    f"(schema {version}, this one knows {_VERSION})"
+                )
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException as error:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    raise StoreError(f"cannot write to {self._path}: {error}") from error
+                raise
+
+    def open_run(self, name: str, config: str) -> RunRecord:
+        """A run to write to, new or begun before. Raises ConfigError when it was begun under
+        another configuration."""
+        with self._writing() as db:
+            row = db.execute("SELECT config FROM run WHERE id = ?", (name,)).fetchone()
+            if row is None:
+                db.execute("INSERT INTO run VALUES (?, ?, ?)", (name, config, _now()))
+            elif row[0] != config:
+                raise ConfigError(
+                    f"run {name!r} was begun with other settings; "
+                    "go on with those, or choose another --run"
+                )
+        return RunRecord(self, name)
+
+    def entries(self, run: str) -> list[Entry]:
+        """What is written of a run, oldest first. Raises StoreError for a damaged row."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT id, body, checksum, remembered FROM episode WHERE run = ? ORDER BY rowid",
+                (run,),
+            ).fetchall()
+        return [self._entry(*row) for row in rows]
+
+    def _entry(self, key: str, body: bytes, checksum: int, remembered: bytes | None) -> Entry:
+        if zlib.crc32(body) != checksum:
+            raise StoreError(f"episode {key} in {self._path} is damaged")
+        return Entry(
+            episode=decode(body, Episode),
+            remembered=decode(remembered, Remembered) if remembered else None,
+        )
+
+    def write(self, run: str, episode: Episode) -> None:
+        """Raises StoreError when the question already has an episode in this run."""
+        body = encode(episode)
+        with self._writing() as db:
+            db.execute(
+                "INSERT INTO episode VALUES (?, ?, ?, ?, ?, NULL, ?)",
+                (episode.id, run, episode.question.id, body, zlib.crc32(body), _now()),
+            )
+
+    def settle(self, episode_id: str, remembered: Remembered) -> None:
+        """Notes what memory did with an episode."""
+        with self._writing() as db:
+            db.execute(
+                "UPDATE episode SET remembered = ? WHERE id = ?",
+                (encode(remembered), episode_id),
+            )
+
+    def close(self) -> None:
+        self._db.close()
+
+
+class RunRecord:
+    """One run of the journal, as `solve` writes to it."""
+
+    def __init__(self, journal: Journal, run: str) -> None:
+        self._journal = journal
+        self.run = run
+
+    async def append(self, episode: Episode) -> None:
+        """On the disk when it returns."""
+        await asyncio.to_thread(self._journal.write, self.run, episode)
+
+    async def settle(self, episode_id: str, remembered: Remembered) -> None:
+        await asyncio.to_thread(self._journal.settle, episode_id, remembered)
+
+    def entries(self) -> list[Entry]:
+        """What is written already, oldest first."""
+        return self._journal.entries(self.run)
+
+
+def fingerprint(*parts: msgspec.Struct | str) -> str:
+    """A configuration as text that is equal when, and only when, the configurations are."""
+    return msgspec.json.encode(parts, order="deterministic").decode()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,298 @@
+"""Compresses an episode into a workflow, without a model: how it went, never what was found.
+
+Typed runs (one lookup a plan step) keep the numbering of the plan, so that the plan's template can
+be reused as it stands; runs of prose plans are numbered by their lookups. Everything stored is
+built from templates and fixed words, so no answer, name, number or address of the run gets in.
+Purposes come from the plan's steps; free thoughts are not read, they are full of facts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from mia.memories.workflow.classify import category
+from mia.memories.workflow.template import Veil
+from mia.planner import plain, render_plan
+from mia.types import (
+    Episode,
+    Passage,
+    Plan,
+    Step,
+    Turn,
+    VerdictValue,
+    Workflow,
+    WorkflowStep,
+)
+
+MAX_STEPS = 12
+MAX_WORDS = 300
+_QUERIES = 3
+"""Queries of one call that are kept; the rest are variants."""
+_QUERY_WORDS = 40
+NOTHING = "nothing"
+_TEXT = "some text"
+"""What a lookup yields that the executor did not read out by itself."""
+_BRACKETS = re.compile(r"\[([^\[\]]+)\]")
+_TOOL = re.compile(r"[a-z]+(_[a-z]+)*")
+_DATE = re.compile(
+    r"\b(january|february|march|april|may|june|july|august|september|october|november|december)\b"
+    r".*\d|\b\d{4}-\d\d|\b[12]\d{3}\b",
+    re.IGNORECASE,
+)
+_PLACE = re.compile(
+    r"\bwhere\b|\b(which|what) (is the )?(country|city|town|place|state|county|continent|village)\b"
+    r"|\bplace of\b|\bcapital\b",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(r"\bhow (many|much|old|tall|long|far|high|large|big)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lookup:
+    """One use of a tool, under the number that templates cite it by."""
+
+    number: int
+    tool: str
+    queries: tuple[str, ...]
+    purpose: str | None
+    """The plan step it serves; None where the plan has no steps."""
+    found: str | None
+    text: str
+    """What the tool said."""
+    blank: bool
+    """The tool said nothing of use."""
+
+
+def compress(episode: Episode, namespace: str, id: str) -> Workflow | None:
+    """The workflow of a judged episode; None when it holds no plan or no lookup to learn from."""
+    plan = episode.final_plan
+    if plan is None:
+        return None
+    lookups = _lookups(episode, plan)
+    if not lookups:
+        return None
+    veil = _veil(episode, plan, lookups)
+    question = veil.hide(episode.question.text)
+    template = _plan_template(plan, veil)
+    steps = tuple(_step(lookup, veil) for lookup in lookups)
+    correct = episode.verdict.value is VerdictValue.CORRECT
+    recalled = (*episode.recollection.successes, *episode.recollection.failures)
+    return Workflow(
+        id=id,
+        namespace=namespace,
+        question=episode.question.text,
+        question_template=question,
+        category=category(episode.question.text),
+        steps=steps,
+        summary=_summary(steps, lookups),
+        plan=template,
+        outcome="success" if correct else "failure",
+        verdict_kind=episode.verdict.judge,
+        confidence=episode.verdict.confidence,
+        caption=episode.question.caption,
+        modality=episode.question.modality,
+        lesson="" if correct else _lesson(episode, steps, lookups),
+        task=episode.question.task,
+        question_id=episode.question.id,
+        created=episode.started,
+        source_episode=episode.id,
+        source_domains=_domains(episode),
+        source_hashes=_hashes(episode),
+        parents=tuple(item.workflow.id for item in recalled),
+    )
+
+
+def _lookups(episode: Episode, plan: Plan) -> tuple[_Lookup, ...]:
+    """The lookups of the final execution, numbered. A typed replan numbers its steps anew, so what
+    ran before it counts as another run; a replan in prose builds on what ran before."""
+    turns = episode.final.turns
+    if episode.final is episode.retrajectory and plan.steps:
+        turns = turns[len(episode.trajectory.turns) :] or turns
+    calls = [turn for turn in turns if turn.call is not None]
+    numbers = _step_numbers(calls, plan)
+    if numbers is not None:
+        return _by_step(calls, numbers, plan)
+    return tuple(_lookup(turn, number) for number, turn in enumerate(_few(calls), 1))
+
+
+def _step_numbers(calls: list[Turn], plan: Plan) -> list[int] | None:
+    """The plan step of each call; None when the run did not go step by step."""
+    given = [turn.call.arguments.get("step") if turn.call else None for turn in calls]
+    unnumbered = all(number is None for number in given)
+    if unnumbered and any(turn.found is not None for turn in calls):
+        given = list(range(1, len(calls) + 1))
+    numbers = [number for number in given if type(number) is int]
+    fits = len(numbers) == len(calls) and all(1 <= n <= len(plan.steps) for n in numbers)
+    return numbers if fits else None
+
+
+def _by_step(calls: list[Turn], numbers: list[int], plan: Plan) -> tuple[_Lookup, ...]:
+    """One lookup a plan step: the one that found something, else the last try."""
+    best: dict[int, Turn] = {}
+    for number, turn in zip(numbers, calls, strict=True):
+        if number not in best or turn.found is not None:
+            best[number] = turn
+    ordered = sorted(best.items())[:MAX_STEPS]
+    return tuple(_lookup(turn, number, plan.steps[number - 1]) for number, turn in ordered)
+
+
+def _few(calls: list[Turn]) -> list[Turn]:
+    """Without repeated calls; of a long run its beginning and its end."""
+    distinct: list[Turn] = []
+    for turn in calls:
+        if all(turn.call != other.call for other in distinct):
+            distinct.append(turn)
+    if len(distinct) <= MAX_STEPS:
+        return distinct
+    half = MAX_STEPS // 2
+    return [*distinct[:half], *distinct[-half:]]
+
+
+def _lookup(turn: Turn, number: int, step: Step | None = None) -> _Lookup:
+    observation = turn.observation
+    text = observation.text if observation else ""
+    passages = observation.passages if observation else ()
+    read = "\n".join((text, *(f"{p.title}\n{p.text}\n{p.url or ''}" for p in passages)))
+    failed = observation is None or observation.error is not None or not read.strip()
+    return _Lookup(
+        number=number,
+        tool=turn.call.name if turn.call else "",
+        queries=tuple(_queries(turn)),
+        purpose=step.text if step else None,
+        found=turn.found,
+        text=read,
+        blank=failed if step is None else turn.found is None,
+    )
+
+
+def _queries(turn: Turn) -> Iterator[str]:
+    """The strings of a call's arguments: whatever the tool is called, they say what was asked."""
+    for value in turn.call.arguments.values() if turn.call else ():
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from (item for item in value if isinstance(item, str))  # pyright: ignore[reportUnknownVariableType]
+
+
+def _veil(episode: Episode, plan: Plan, lookups: tuple[_Lookup, ...]) -> Veil:
+    """Knows what must not show: subjects first, so that they get the first letters; then what the
+    steps found, in this run or an earlier one; then the answers."""
+    veil = Veil(seen=tuple((lookup.number, lookup.text) for lookup in lookups))
+    for step in plan.steps:
+        for name in _BRACKETS.findall(step.text):
+            veil.add(name)
+            veil.letter(name)
+    for lookup in lookups:
+        if lookup.found is not None:
+            veil.add(lookup.found, lookup.number)
+    for turn in (*episode.trajectory.turns, *episode.final.turns):
+        veil.add(turn.found or "")
+        veil.add(turn.answer or "")
+    for answer in episode.question.answers or ():
+        veil.add(answer)
+    return veil
+
+
+def _plan_template(plan: Plan, veil: Veil) -> str:
+    if plan.rule is None:
+        return _cut(veil.hide(plan.text), MAX_WORDS)
+    steps = tuple(
+        Step(text=_step_template(step.text, number, veil))
+        for number, step in enumerate(plan.steps, 1)
+    )
+    return render_plan(steps, plan.rule)
+
+
+def _step_template(text: str, number: int, veil: Veil) -> str:
+    lettered = _BRACKETS.sub(lambda match: veil.letter(match[1]), text)
+    return veil.hide(" ".join(lettered.split()), before=number)
+
+
+def _step(lookup: _Lookup, veil: Veil) -> WorkflowStep:
+    templates = (veil.hide(query, before=lookup.number) for query in lookup.queries[:_QUERIES])
+    purpose = _step_template(lookup.purpose, lookup.number, veil) if lookup.purpose else None
+    return WorkflowStep(
+        tool=lookup.tool if _TOOL.fullmatch(lookup.tool) else "an unknown tool",
+        purpose=purpose or ("look for more" if lookup.number > 1 else "begin the search"),
+        query=_cut("; ".join(" ".join(query.split()) for query in templates), _QUERY_WORDS),
+        yielded=_yielded(lookup),
+    )
+
+
+def _yielded(lookup: _Lookup) -> str:
+    if lookup.blank:
+        return NOTHING
+    return _TEXT if lookup.found is None else kind(lookup.purpose or "", lookup.found)
+
+
+def kind(asked: str, found: str) -> str:
+    """What sort of thing was found, by what was asked and by the form of the answer."""
+    asked = plain(asked)
+    if found.strip(" .").lower() in ("yes", "no"):
+        return "yes or no"
+    if re.search(r"\bwho(m|se)?\b", asked, re.IGNORECASE):
+        return "a person"
+    if re.search(r"\bwhen\b|\b(year|date|day)\b", asked, re.IGNORECASE):
+        return "a date"
+    if _NUMBER.search(asked):
+        return "a number"
+    if _PLACE.search(asked):
+        return "a place"
+    if _DATE.search(found):
+        return "a date"
+    return "a number" if re.match(r"\W*\d", found) else "a name"
+
+
+def _summary(steps: tuple[WorkflowStep, ...], lookups: tuple[_Lookup, ...]) -> str:
+    """One line a step: purpose, query where it says more, and what came of it."""
+    lines: list[str] = []
+    for lookup, step in zip(lookups, steps, strict=True):
+        asked = "" if step.query == step.purpose else f" ({step.tool}: {step.query})"
+        lines.append(f"#{lookup.number} {step.purpose}{asked} -> {step.yielded}")
+    return _cut("\n".join(lines), MAX_WORDS)
+
+
+def _lesson(episode: Episode, steps: tuple[WorkflowStep, ...], lookups: tuple[_Lookup, ...]) -> str:
+    """Where a failed run went wrong, as far as its form tells."""
+    for lookup, step in zip(lookups, steps, strict=True):
+        if step.yielded == NOTHING:
+            return f"Step #{lookup.number} found nothing: {step.purpose}"
+    if episode.answer is None:
+        return f"The run ended after step #{lookups[-1].number} without an answer."
+    return "Every step found something, but the answer was judged wrong."
+
+
+def _cut(text: str, words: int) -> str:
+    """The first words of a text, its lines kept."""
+    matches = list(re.finditer(r"\S+", text))
+    return text if len(matches) <= words else text[: matches[words - 1].end()]
+
+
+def _passages(episode: Episode) -> Iterator[Passage]:
+    for turn in episode.final.turns:
+        if turn.observation:
+            yield from turn.observation.passages
+
+
+def _domains(episode: Episode) -> tuple[str, ...]:
+    return tuple(sorted({_domain(passage.url) for passage in _passages(episode)}))
+
+
+def _domain(url: str | None) -> str:
+    """The host of an address; `corpus` without one. Addresses come from outside, so one that is
+    none is data, not an error."""
+    if url is None or not url:
+        return "corpus"
+    try:
+        return urlsplit(url).hostname or "unreadable"
+    except ValueError:
+        return "unreadable"
+
+
+def _hashes(episode: Episode) -> tuple[str, ...]:
+    texts = {passage.text for passage in _passages(episode)}
+    return tuple(sorted(hashlib.sha256(text.encode()).hexdigest() for text in texts))

@@ -1,0 +1,28 @@
+"""Doubles for tests of MIA and of what is built on it: no network, no weights, no chance."""
+
+from mia.testing import faults
+from mia.testing.faults import Fault
+from mia.testing.models import (
+    Asked,
+    MemoryRecord,
+    ScriptedModel,
+    ScriptError,
+    ToyEmbedder,
+    ToyMemory,
+    ToySearch,
+)
+from mia.testing.server import FaultServer, Received
+
+__all__ = [
+    "Asked",
+    "Fault",
+    "FaultServer",
+    "MemoryRecord",
+    "Received",
+    "ScriptError",
+    "ScriptedModel",
+    "ToyEmbedder",
+    "ToyMemory",
+    "ToySearch",
+    "faults",
+]

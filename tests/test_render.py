@@ -1,0 +1,69 @@
+"""Laws of rendering: what outside text becomes before a model sees it."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mia import render
+from mia.types import Recalled, Recollection, Workflow, WorkflowStep
+
+
+@given(st.text())
+def test_neutralised_text_holds_no_opener_even_after_folding(text: str) -> None:
+    clean = render.neutralise(text)
+    assert "<" not in unicodedata.normalize("NFKC", clean) or "<" in unicodedata.normalize(
+        "NFKC", text.replace("<", "").replace("\uff1c", "").replace("\ufe64", "")
+    )
+    assert len(clean) == len(text)
+    assert render.neutralise(clean) == clean
+
+
+@given(st.text())
+def test_a_fence_cannot_be_ended_from_inside(text: str) -> None:
+    fenced = render.fence(text)
+    first, *_, last = fenced.split("\n")
+    assert fenced.count("<") == 2
+    assert last == first.replace("<data-", "</data-")
+    assert first not in text and last not in text
+
+
+@given(st.text(), st.integers(1, 50))
+def test_clipped_text_is_short_and_says_that_it_was_cut(text: str, words: int) -> None:
+    cut = render.clip(text, words)
+    assert cut == text or cut.endswith(" [cut]")
+    assert len(cut.removesuffix(" [cut]").split()) <= words
+    assert len(cut.encode("utf-8", "replace")) <= words * 8 + len(" [cut]")
+
+
+@given(st.dictionaries(st.text(), st.text()))
+def test_json_for_a_prompt_holds_no_tag_and_says_the_same(value: dict[str, str]) -> None:
+    text = render.as_json(value)
+    assert "<" not in text and "\uff1c" not in text
+    assert json.loads(text) == value
+
+
+def workflow(**changes: str) -> Workflow:
+    fields = {"plan": "look up [A]", "lesson": "", "outcome": "success", **changes}
+    step = WorkflowStep(tool="search", purpose="find", query="who directed [A]", yielded="a person")
+    return Workflow(  # type: ignore[arg-type]
+        id="w", namespace="n", question="Who directed Hanna's War?", category="human",
+        question_template="Who directed [A]?", steps=(step,), summary="Golan did it.",
+        verdict_kind="exact_match", confidence=1.0, **fields,
+    )  # fmt: skip
+
+
+def test_a_recollection_shows_templates_and_lessons_but_no_fact() -> None:
+    good, bad = workflow(), workflow(outcome="failure", lesson="mind the remake")
+    text = render.recollection(
+        Recollection(
+            successes=(Recalled(workflow=good, score=1, similarity=1, value=1, frequency=1),),
+            failures=(Recalled(workflow=bad, score=1, similarity=1, value=1, frequency=1),),
+        )
+    )
+    assert "Success 1: Who directed [A]?" in text and "who directed [A]" in text
+    assert "Failure 1" in text and "mind the remake" in text
+    assert "Hanna" not in text and "Golan" not in text
