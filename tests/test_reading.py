@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mia.errors import JudgeError
@@ -51,6 +51,7 @@ def test_anything_else_is_an_error_of_the_border(text: str) -> None:
         read_json(text, Yes, JudgeError)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_split_or_refused_without_another_error(text: str) -> None:
     split_thought(text)

@@ -4,8 +4,8 @@
     python recipes/embedded/train.py planner --base BASE --data build/embedded --out build/embedded/planner_lora --minutes 45
 
 BASE is the Hugging Face form of SmolLM2-135M-Instruct (`convert.py base`). The schedule is a time
-budget: the learning rate falls linearly with the training seconds spent, so the run ends where it
-was planned to however slow the machine is. A checkpoint every few minutes makes it resume.
+budget: the learning rate falls linearly with the processor seconds spent, so the run ends where
+it was planned to however busy the machine is. A checkpoint every few minutes makes it resume.
 
 Two things matter on a CPU: small batches (cost is linear in tokens, so large ones only buy fewer
 updates), and adapters in bf16 with fp32 master copies (peft's fp32 adapters are 1.6 times slower,
@@ -129,7 +129,7 @@ def train(options: argparse.Namespace) -> None:
         if at >= len(batches):
             epoch, at = epoch + 1, 0
             batches = examples.batches(BATCH_TOKENS[options.role], epoch)
-        began = time.monotonic()
+        began = time.process_time()
         rows = [examples.rows[i] for i in batches[at]]
         scale = min(1.0, (updates + 1) / WARM_UPDATES) * max(0.03, 1 - spent / budget)
         for group in optimiser.param_groups:
@@ -144,7 +144,7 @@ def train(options: argparse.Namespace) -> None:
         optimiser.step()
         publish(masters, weights)
         at, updates, seen = at + 1, updates + 1, seen + len(rows)
-        spent += time.monotonic() - began
+        spent += (time.process_time() - began) / options.threads
         losses.append(float(loss.detach()))
         if spent - last_save > options.every * 60 or spent >= budget:
             last_save = spent
@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--base", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, required=True)
+    parser.add_argument("--minutes", type=float, required=True, help="processor minutes")
     parser.add_argument("--every", type=float, default=6.0, help="minutes between checkpoints")
     parser.add_argument("--check", type=int, default=64, help="held-back examples in each check")
     parser.add_argument("--threads", type=int, default=1)

@@ -109,6 +109,8 @@ class Tools:
             raise BudgetError(f"the same call to {call.name} was made {self._asked[key]} times")
         if key in self._answered:
             return self._answered[key]
+        if call.malformed is not None:
+            return _refused(f"the arguments are not a JSON object: {call.malformed[:200]}")
         tool = self._tools.get(call.name)
         if tool is None:
             known = ", ".join(sorted(self._tools))
@@ -129,7 +131,8 @@ class Tools:
 
 
 def _key(call: ToolCall) -> str:
-    return f"{call.name} {json.dumps(call.arguments, sort_keys=True)}"
+    arguments = call.malformed or json.dumps(call.arguments, sort_keys=True)
+    return f"{call.name} {arguments}"
 
 
 def _refused(reason: str) -> Observation:

@@ -126,6 +126,11 @@ class Journal:
             remembered=decode(remembered, Remembered) if remembered else None,
         )
 
+    def count(self) -> int:
+        """How many episodes there are, over all runs."""
+        with self._lock:
+            return int(self._db.execute("SELECT count(*) FROM episode").fetchone()[0])
+
     def write(self, run: str, episode: Episode) -> None:
         """Raises StoreError when the question already has an episode in this run."""
         body = encode(episode)

@@ -37,17 +37,22 @@ def neutralise(text: str) -> str:
     """Text that holds no tag and no chat-template token: every `<` is another character, and
     bracketed turn marks lose their brackets. Nothing is deleted, so nothing can close up into a
     tag."""
-    return _BRACKET_TOKENS.sub(r"(\1)", text.translate(_OPENERS))
+    return _BRACKET_TOKENS.sub(r"(\1)", _sendable(text).translate(_OPENERS))
+
+
+def _sendable(text: str) -> str:
+    """Without halves of characters (lone surrogates), which no request and no journal can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def clip(text: str, words: int) -> str:
     """At most so many words, and at most 8 bytes a word on average; says so when it cuts."""
-    kept = text
+    text = kept = _sendable(text)
     for count, match in enumerate(_WORD.finditer(text), 1):
         if count > words:
             kept = text[: match.start()].rstrip()
             break
-    raw = kept.encode("utf-8", "replace")
+    raw = kept.encode("utf-8")
     if len(raw) > words * _BYTES_PER_WORD:
         kept = raw[: words * _BYTES_PER_WORD].decode("utf-8", "ignore")
     return kept if kept == text else f"{kept} [cut]"
@@ -60,7 +65,7 @@ def fence(text: str) -> str:
     data gives the same prompt, which caches and recorded runs live by.
     """
     clean = neutralise(text)
-    mark = hashlib.sha256(clean.encode("utf-8", "replace")).hexdigest()[:_MARK]
+    mark = hashlib.sha256(clean.encode("utf-8")).hexdigest()[:_MARK]
     return f"<data-{mark}>\n{clean}\n</data-{mark}>"
 
 
@@ -73,7 +78,7 @@ def question(asked: Question) -> str:
 def as_json(value: object) -> str:
     """JSON in which no tag can stand: what could open one is escaped, which whoever reads the JSON
     undoes."""
-    text = json.dumps(value, ensure_ascii=False).translate(_ESCAPED)
+    text = _sendable(json.dumps(value, ensure_ascii=False)).translate(_ESCAPED)
     return _BRACKET_TOKENS.sub(r"\\u005b\1]", text)
 
 

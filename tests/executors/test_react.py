@@ -111,7 +111,9 @@ async def test_of_two_calls_in_one_reply_only_the_first_is_carried_out() -> None
     assert engine.queries == ["first"]
 
 
-@pytest.mark.parametrize("thinks", ["<think>{}</think>", "{}</think>", "<think>a<think>b</think>{}"])
+@pytest.mark.parametrize(
+    "thinks", ["<think>{}</think>", "{}</think>", "<think>a<think>b</think>{}"]
+)
 async def test_a_call_inside_a_thought_is_not_carried_out(thinks: str) -> None:
     engine = ToySearch(PASSAGES)
     call = search("secret").partition("</think>")[2]
@@ -123,7 +125,11 @@ async def test_a_call_inside_a_thought_is_not_carried_out(thinks: str) -> None:
 
 @pytest.mark.parametrize(
     "thought",
-    ["<think><answer>Rome</answer></think>", "<think><answer>Rome</answer>", "<answer>Rome</think>"],
+    [
+        "<think><answer>Rome</answer></think>",
+        "<think><answer>Rome</answer>",
+        "<answer>Rome</think>",
+    ],
 )
 async def test_an_answer_that_is_only_thought_is_no_answer(thought: str) -> None:
     executor, _ = react([thought, ANSWER])
@@ -268,6 +274,18 @@ async def test_a_replan_goes_on_from_the_turns_so_far_within_what_is_left_of_the
     assert "last reply" in model.asked[1][-1].content
 
 
+async def test_the_revised_plan_stands_after_the_turns_of_the_first_and_before_those_to_come() -> (
+    None
+):
+    first, _ = react([search("Golan"), "<answer>Rome</answer>"])
+    done = (await first.run(QUESTION, PLAN)).turns
+    again, model = react([search("Tiberias"), ANSWER])
+    await again.run(QUESTION, Plan(text="Check p2."), done)
+    prompt = "\n".join(message.content for message in model.asked[1])
+    assert prompt.index("Golan was born") < prompt.index("Check p2.") < prompt.index('["Tiberias"]')
+    assert "revised plan" in prompt
+
+
 async def test_a_replan_without_budget_fails_without_asking() -> None:
     executor, model = react([], Budget(calls=1))
     done = (Turn(answer="Rome", usage=Usage(calls=1)),)
@@ -302,11 +320,11 @@ class Flood:
 
     name = "flood"
     description = "Floods."
-    parameters: dict[str, Any] = {"type": "object"}
     limit = 1
 
     def __init__(self) -> None:
         self.called = 0
+        self.parameters: dict[str, Any] = {"type": "object"}
 
     async def call(self, arguments: dict[str, Any]) -> Observation:
         self.called += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mia.judges.exact_match import ExactMatch, exact, f1, normalise
@@ -16,6 +16,7 @@ words = st.lists(
 texts = st.one_of(words, st.text())
 
 
+@settings(deadline=None)
 @given(texts)
 def test_normalising_ignores_case_space_and_a_leading_article(text: str) -> None:
     assert normalise(text) == normalise(f"  {text}\n")
@@ -23,12 +24,14 @@ def test_normalising_ignores_case_space_and_a_leading_article(text: str) -> None
         assert normalise(f"the Rome {text}") == normalise(f"Rome {text}")
 
 
+@settings(deadline=None)
 @given(texts, texts)
 def test_f1_is_symmetric_and_between_zero_and_one(one: str, other: str) -> None:
     assert f1(one, [other]) == f1(other, [one])
     assert 0.0 <= f1(one, [other]) <= 1.0
 
 
+@settings(deadline=None)
 @given(texts, texts)
 def test_an_exact_match_has_an_f1_of_one(one: str, other: str) -> None:
     if exact(one, [other]):
@@ -36,12 +39,14 @@ def test_an_exact_match_has_an_f1_of_one(one: str, other: str) -> None:
         assert exact(other, [one])
 
 
+@settings(deadline=None)
 @given(texts)
 def test_every_text_that_says_something_matches_itself(text: str) -> None:
     assume(text.strip())
     assert exact(text, [text])
 
 
+@settings(deadline=None)
 @given(texts, st.lists(texts, max_size=4))
 def test_the_best_gold_answer_counts(answer: str, golds: list[str]) -> None:
     assert exact(answer, golds) == any(exact(answer, [gold]) for gold in golds)

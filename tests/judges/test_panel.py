@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mia.errors import JudgeError
@@ -51,7 +51,7 @@ async def test_the_chair_rules(value: str) -> None:
 
 async def test_the_third_reviewer_sees_only_question_and_answer() -> None:
     _, model = await judged(review(), review(), review(), ruling())
-    seen = ["born‹/b›" in messages[-1].content for messages in model.asked]
+    seen = ["born\u2039/b>" in messages[-1].content for messages in model.asked]
     assert seen == [True, True, False, True]
     assert "weight 0.5" in model.asked[3][-1].content
 
@@ -61,7 +61,12 @@ async def test_weights_add_up_to_one() -> None:
 
 
 async def test_quotes_that_nobody_said_are_dropped() -> None:
-    quotes = ("he WAS ‹b›born‹/b› in rome", "he was <b>born</b> in Rome.", "born in Paris", " ")
+    quotes = (
+        "he WAS \u2039b>born\u2039/b> in rome",
+        "he was <b>born</b> in Rome.",
+        "born in Paris",
+        " ",
+    )
     verdict, _ = await judged(review(evidence=quotes), review(), review(), ruling())
     assert verdict.reviews[0].evidence == quotes[:2]
 
@@ -88,6 +93,7 @@ async def test_a_ruling_that_cannot_be_read_is_asked_for_again_and_then_raised(t
         await judged(*three, text, text)
 
 
+@settings(deadline=None)
 @given(st.text())
 async def test_no_prose_is_read_as_a_ruling(text: str) -> None:
     with pytest.raises(JudgeError):

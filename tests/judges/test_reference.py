@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mia.errors import JudgeError
@@ -57,6 +57,7 @@ async def test_a_grade_that_cannot_be_read_is_asked_for_again_and_then_raised(te
         await graded(text, text)
 
 
+@settings(deadline=None)
 @given(st.text())
 async def test_no_prose_is_read_as_a_grade(text: str) -> None:
     with pytest.raises(JudgeError):

@@ -7,18 +7,18 @@ import json
 import logging
 import subprocess
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any
 
-import numpy as np
 import pytest
 
 from mia.errors import ConfigError, ModelError
 from mia.model import Grammar, Message, Sampling, Schema, ToolSpec
-from mia.models.openai_compatible import OpenAICompatible, OpenAIEmbeddings, Prices
+from mia.models.openai_compatible import OpenAICompatible, Prices
 from mia.models.retry import Policy, Retry
-from mia.testing import Fault, FaultServer, ToyEmbedder, faults
+from mia.testing import Fault, FaultServer, faults
 from mia.types import ToolCall
 
 ASK = (Message(role="user", content="Which town?"),)
@@ -326,18 +326,17 @@ async def test_calls_at_the_same_time_all_survive_the_first_refusal_of_schemas()
     assert [reply.text for reply in replies] == ["{}"] * 3
 
 
-async def test_no_message_holds_a_key_or_a_password() -> None:
+async def test_no_message_and_no_traceback_holds_a_key_or_a_password() -> None:
     echo = faults.status(401, f"Incorrect API key provided: {KEY} of ann:p%40ss p@ss tok")
     async with FaultServer([echo]) as server:
         url = server.url.replace("http://", "http://ann:p%40ss@") + "?token=tok"
         async with aclosing(OpenAICompatible(url, "toy", api_key=KEY)) as model:
             with pytest.raises(ModelError) as caught:
                 await model.reply(ASK)
-    message = str(caught.value)
-    assert server.requests[0].path.startswith("/v1")
-    assert not any(secret in message for secret in (KEY, "p%40ss", "p@ss", " tok"))
-    assert "Incorrect API key provided: ***" in message
-    assert caught.value.__suppress_context__
+    told = [str(caught.value), "".join(traceback.format_exception(caught.value))]
+    assert "Incorrect API key provided: *** of ann:*** *** ***" in told[0]
+    for secret in (KEY, "p%40ss", "p@ss", "=tok"):
+        assert all(secret not in text for text in told)
 
 
 def test_importing_the_module_does_not_load_the_sdk() -> None:
@@ -356,54 +355,3 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(ConfigError) as caught:
         OpenAICompatible("http://server/v1", "toy", api_key=key)
     assert key not in str(caught.value)
-
-
-async def embed(script: Sequence[Fault], texts: Sequence[str]) -> np.ndarray[Any, Any]:
-    async with (
-        FaultServer(script) as server,
-        aclosing(OpenAIEmbeddings(server.url, "e5", retry=retry())) as embedder,
-    ):
-        return await embedder.embed(texts)
-
-
-async def test_texts_become_unit_rows_in_their_order_and_empty_ones_zeros() -> None:
-    texts = [f"town number {n}" if n % 3 else " " for n in range(200)]
-    async with (
-        FaultServer(then=faults.good()) as server,
-        aclosing(OpenAIEmbeddings(server.url, "e5", retry=retry())) as embedder,
-    ):
-        rows = await embedder.embed(texts)
-        assert embedder.name == "e5"
-        assert [len(inputs) for inputs in sent(server, "input")] == [64, 64, 5]
-    assert rows.dtype == np.float32
-    np.testing.assert_allclose(rows, await ToyEmbedder().embed(texts), atol=1e-6)
-
-
-async def test_rows_of_zeros_are_as_long_as_the_vectors_of_the_model() -> None:
-    rows = await embed([faults.good()], ["", " "])
-    assert rows.shape == (2, 64)
-    assert not rows.any()
-
-
-async def test_rows_are_made_unit_and_sorted_by_their_index() -> None:
-    data = [{"index": 1, "embedding": [0, 5]}, {"index": 0, "embedding": [3, 4]}]
-    rows = await embed([faults.status(503), faults.json({"data": data})], ["a", "b"])
-    np.testing.assert_allclose(rows, [[0.6, 0.8], [0, 1]], atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("vectors", "named"),
-    [
-        ([[1, 0]], "1 vectors to 2 texts"),
-        ([[1, 0], [1]], "lengths"),
-        ([[1, 0], [0, 0]], "without a direction"),
-        ([[1, 0], [None, 1]], "JSON of another kind"),
-        ([list[float](), list[float]()], "without a direction"),
-    ],
-)
-async def test_vectors_that_do_not_fit_the_texts_are_an_error(
-    vectors: list[list[float]], named: str
-) -> None:
-    data = [{"index": n, "embedding": vector} for n, vector in enumerate(vectors)]
-    with pytest.raises(ModelError, match=named):
-        await embed([faults.json({"data": data})], ["a", "b"])

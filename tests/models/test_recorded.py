@@ -80,7 +80,7 @@ async def test_a_call_that_differs_in_anything_is_not_on_the_tape(tmp_path: Path
         with pytest.raises(ModelError, match=r"not on the tape .*Is it"):
             await attempt
     assert (await replay.reply(said("Is it?"))).text == "yes"
-    with pytest.raises(ModelError, match="asked for the time no. 2: "):
+    with pytest.raises(ModelError, match="for the time no"):
         await replay.reply(said("Is it?"))
 
 

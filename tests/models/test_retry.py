@@ -94,7 +94,11 @@ acts = st.builds(
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(acts, min_size=1, max_size=6), st.floats(0, 0.999), st.floats(0.1, 200))
+@given(
+    st.lists(acts, min_size=1, max_size=6),
+    st.floats(0, 0.999),
+    st.floats(0.1, 2) | st.floats(1, 200),
+)
 def test_no_sequence_of_failures_takes_longer_than_the_deadline_or_the_attempts(
     script: list[Act], chance: float, deadline: float
 ) -> None:
@@ -176,6 +180,17 @@ def test_a_wait_that_does_not_fit_the_deadline_fails_at_once_and_says_so() -> No
         return now()
 
     assert in_virtual_time(work) == pytest.approx(100)
+
+
+def test_a_pause_that_does_not_fit_the_deadline_is_not_begun() -> None:
+    server = Server(DOWN)
+
+    async def work() -> float:
+        with pytest.raises(ModelError, match=r"0\.7 s are too short for another attempt"):
+            await retry(Policy(deadline=1.2), chance=1.0).call(WHERE, server)
+        return now()
+
+    assert in_virtual_time(work) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(

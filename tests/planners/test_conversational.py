@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mia.errors import ModelError
@@ -112,6 +112,7 @@ async def test_a_replan_sees_the_failed_run_the_reason_and_what_memory_knows() -
         assert part in prompt
 
 
+@settings(deadline=None)
 @given(st.text())
 async def test_no_prose_is_read_as_a_goal_met(text: str) -> None:
     with pytest.raises(ModelError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mia.errors import SearchError, ToolError
@@ -78,6 +78,7 @@ json_like = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["query_list", "x"]), json_like))
 async def test_any_arguments_are_carried_out_or_refused(arguments: dict[str, Any]) -> None:
     search, engine = tool()

@@ -1,26 +1,18 @@
 """The demo's corpus and question stream, and the files they are written to."""
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+
+import msgspec
 
 from mia.demo import comparisons, hops, lives, places
 from mia.demo.asking import FAMILY_SIZE, DemoQuestion, Family
 from mia.demo.facts import Facts, Row, load
+from mia.types import Passage
 
 ROUNDS_PER_BLOCK = 2
 """How often a block asks each of its families, so that a family soon comes again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Passage:
-    """One passage of the demo corpus."""
-
-    id: str
-    title: str
-    text: str
 
 
 def passages() -> list[Passage]:
@@ -88,9 +80,9 @@ def write(folder: Path) -> None:
 
 
 def _write_lines(path: Path, things: Iterable[Passage | DemoQuestion]) -> None:
-    lines = [json.dumps(asdict(thing), ensure_ascii=False) + "\n" for thing in things]
+    lines = [msgspec.json.encode(thing) + b"\n" for thing in things]
     partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes("".join(lines).encode())
+    partial.write_bytes(b"".join(lines))
     partial.replace(path)
 
 

@@ -89,11 +89,16 @@ def _swap(fresh: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def is_index(folder: Path) -> bool:
+    """Whether a finished index lies there."""
+    return (folder / _MANIFEST).is_file()
+
+
 class BM25:
     """A corpus on disk. Safe to share between tasks and threads."""
 
     def __init__(self, folder: Path) -> None:
-        if not (folder / _MANIFEST).exists():
+        if not is_index(folder):
             raise MissingError(f"no search index at {folder}; run: mia index build CORPUS")
         self.manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=Manifest)
         try:

@@ -8,6 +8,7 @@ known. Dates, numbers, sameness and the answer line are computed in code (`compu
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from mia.errors import BudgetError, MIAError
@@ -23,7 +24,9 @@ from mia.types import Passage, Plan, Question, ToolCall, Trajectory, Turn, Usage
 _REF = re.compile(r"\[?#(\d+)\]?")
 _QUERY_CHARS = 400
 """What the search tool takes; a longer query finds nothing more."""
-_PAREN = re.compile(r" \([^()]*\)$")
+_WORD = re.compile(r"\w+")
+_SAME_NAME = 0.5
+"""Two names that share fewer of their words are taken for different things."""
 
 
 class Stepwise(Executor):
@@ -161,13 +164,27 @@ def rank(passages: Sequence[Passage], asked: str, question: str) -> list[Passage
     context = stems(question) | stems(plain(asked))
 
     def nearness(passage: Passage) -> tuple[float, float]:
-        title, name = passage.title.casefold(), name_of(passage.title).casefold()
-        wanted = (about or "").casefold()
-        titled = 3.0 if title == wanted else 2.0 if wanted in (name, title) else 0.0
-        if not titled and about and _PAREN.sub("", wanted) == name:
-            titled = 1.5
-        overlap = len(stems(passage.title + " " + passage.text[:600]) & context)
-        return titled, overlap / (1 + len(context))
+        shared = len(stems(f"{passage.title} {passage.text[:600]}") & context)
+        return titled(passage.title, about) if about else 0.0, shared / (1 + len(context))
 
     order = sorted(range(len(passages)), key=lambda i: nearness(passages[i]), reverse=True)
     return [passages[i] for i in order]
+
+
+def titled(title: str, about: str) -> float:
+    """How well a title names a thing: 3 for the very title, 2 for the title without its
+    disambiguation, and up to 1.5 for a name with words more or fewer (Jacobo Árbenz Guzmán)."""
+    wanted, name = _folded(about), _folded(name_of(title))
+    if wanted == _folded(title):
+        return 3.0
+    if wanted == name or _folded(name_of(about)) == name:
+        return 2.0
+    left, right = set(_WORD.findall(wanted)), set(_WORD.findall(name))
+    shared = len(left & right) / max(1, len(left | right))
+    return 1.5 * shared if shared >= _SAME_NAME else 0.0
+
+
+def _folded(text: str) -> str:
+    """Letter case and accents aside."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold().strip())
+    return "".join(char for char in decomposed if not unicodedata.combining(char))

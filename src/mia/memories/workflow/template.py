@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-SIGN = re.compile(r"\[[A-Z]\d?\]|#\d\d?(?!\w)")
-"""A letter or a step's number, as templates have them; too short to smuggle anything."""
+SIGN = re.compile(r"\[[A-Z]\d?\]|(?<![^\s(,\"'])#\d\d?(?!\w)")
+"""A letter or a step's number, as templates have them: too short to smuggle anything, and not the
+end of an address."""
 _QUOTED = re.compile(r"\"[^\"]+\"|“[^”]+”|«[^»]+»|(?<!\w)'[^']+'(?!\w)|`[^`]+`")
 _WORD = re.compile(r"[^\s\[\]]+")
 _EDGE = "\"'“”‘’«»`(){}<>,.;:!?…—–-*|"

@@ -1,0 +1,45 @@
+# Two commands do everything from a bare machine with Python 3.11:
+#   make run    sets up and shows MIA answering questions
+#   make test   sets up and runs every test
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test lint bench nightly clean
+
+run: $(VENV)/run.ok
+	@$(BIN)/mia demo
+
+test: $(VENV)/dev.ok
+	@$(BIN)/mia models get smollm2-135m minilm
+	@$(BIN)/python -m pytest -q
+
+nightly: $(VENV)/dev.ok
+	@$(BIN)/python -m pytest -q -m "nightly or not nightly" --timeout 1800
+
+lint: $(VENV)/dev.ok
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright
+
+bench: $(VENV)/dev.ok
+	@$(BIN)/python benchmarks/overhead.py
+	@$(BIN)/python benchmarks/embedded.py --data ../shared/data
+
+$(VENV)/venv.ok:
+	@echo "making a virtual environment in $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/run.ok: $(VENV)/venv.ok pyproject.toml constraints.txt
+	@echo "installing MIA (about 150 MB of wheels, once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/dev.ok: $(VENV)/venv.ok pyproject.toml constraints.txt
+	@echo "installing MIA with its test tools (about 170 MB of wheels, once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/run.ok
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist

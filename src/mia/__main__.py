@@ -1,0 +1,5 @@
+"""`python -m mia`."""
+
+from mia.cli.main import main
+
+main()

@@ -1,0 +1,64 @@
+"""`mia demo`: the built-in questions, answered before one's eyes."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from ulid import ULID
+
+from mia.cli import options
+from mia.cli.output import console, note
+from mia.cli.stream import summary, tally
+from mia.datasets.jsonl import load
+from mia.demo import world
+from mia.models import catalog
+from mia.solve import Team, solve
+from mia.team import missing_models
+from mia.types import Episode, Question
+
+
+def demo(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many questions.")] = 12,
+    config: options.Config = None,
+    home: options.Home = None,
+) -> None:
+    """Fetches what is missing, and answers the first questions of the demo live.
+
+    Its memory is its own: the namespace `demo`, begun anew.
+    """
+    loaded = options.settings(config, home, namespace=f"demo-{ULID()}")
+    folder = loaded.settings.folder
+    for name in missing_models(loaded):
+        catalog.get(folder, catalog.known(name), say=note)
+    world.write(folder / "demo")
+    asked = load(folder / "demo" / "questions.jsonl")[:limit]
+    began = time.monotonic()
+    with options.house(loaded, folder / "demo" / "corpus.jsonl") as house:
+        name = f"demo-{ULID()}"
+        team = house.team(house.run(name))
+        done = asyncio.run(_answer(asked, team))
+        summary(tally(name, asked, done))
+        _memory(house.store.count(loaded.settings.namespace), folder)
+    note(f"{time.monotonic() - began:.0f} s")
+
+
+async def _answer(asked: Sequence[Question], team: Team) -> dict[str, Episode]:
+    from mia.cli.live import Live
+
+    live = Live(console())
+    done: dict[str, Episode] = {}
+    for number, question in enumerate(asked, 1):
+        live.question(question, f"{number}/{len(asked)}  ")
+        done[question.id] = await solve(question, team, live)
+    return done
+
+
+def _memory(count: int, folder: Path) -> None:
+    print(f"\n{count} workflows were remembered in {folder / 'memory.db'}.", file=sys.stderr)
+    print("Look at them:  mia memory list     Ask one yourself:  mia ask \"...\"", file=sys.stderr)

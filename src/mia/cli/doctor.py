@@ -1,0 +1,136 @@
+"""`mia doctor`: is everything here that an answer needs?"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+from mia.cli import options
+from mia.cli.output import print_json
+from mia.config import Loaded
+from mia.errors import MIAError
+from mia.journal import Journal
+from mia.memories.workflow.store import Store
+from mia.model import Message, Sampling
+from mia.models import catalog
+from mia.team import House, missing_models
+from mia.types import Noun
+
+_FREE = 500_000_000
+"""Bytes of free disk below which a person should know."""
+_ROLES = ("manager", "planner", "executor", "judge")
+
+
+class Check(Noun, frozen=True):
+    """One thing looked at."""
+
+    what: str
+    ok: bool
+    said: str
+    mend: str = ""
+    """What to do about it."""
+
+
+def doctor(
+    corpus: options.Corpus = None,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    home: options.Home = None,
+) -> None:
+    """Checks settings, models, endpoints, corpus, stores and disk, and says how to mend them."""
+    loaded = options.settings(config, home)
+    well = True
+    for check in examine(loaded, corpus):
+        well = well and check.ok
+        if as_json:
+            print_json(check)
+            continue
+        print(f"{'ok  ' if check.ok else 'FAIL'}  {check.what:12} {check.said}")
+        if check.mend:
+            print(f"      {'':12} → {check.mend}")
+    if not well:
+        raise typer.Exit(1)
+
+
+def examine(loaded: Loaded, corpus: Path | None) -> Iterator[Check]:
+    """All checks, one after the other."""
+    yield Check(what="settings", ok=True, said=str(loaded.source or "defaults; no mia.toml"))
+    yield from _disk(loaded.settings.folder)
+    missing = missing_models(loaded)
+    for model in catalog.KNOWN:
+        yield _model(loaded.settings.folder, model, needed=model.name in missing)
+    with House(loaded, corpus=corpus) as house:
+        yield from _endpoints(house)
+        yield _corpus(house)
+    yield from _stores(loaded.settings.folder)
+
+
+def _disk(folder: Path) -> Iterator[Check]:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    writable = os.access(existing, os.W_OK)
+    mend = "" if writable else f"make {existing} writable, or set MIA_HOME to another folder"
+    yield Check(what="home", ok=writable, said=str(folder), mend=mend)
+    free = shutil.disk_usage(existing).free
+    enough = free >= _FREE
+    mend = "" if enough else "free some space: an answer that cannot be written down is not given"
+    yield Check(what="disk", ok=enough, said=f"{free / 1e9:.1f} GB free", mend=mend)
+
+
+def _model(folder: Path, model: catalog.KnownModel, needed: bool) -> Check:
+    path = catalog.place(folder, model)
+    get = f"mia models get {model.name}"
+    if not path.is_file():
+        said = "missing" if needed else "not here, and not needed by these settings"
+        return Check(what=model.name, ok=not needed, said=said, mend=get if needed else "")
+    whole = catalog.checksum(path) == model.sha256
+    said = str(path) if whole else f"{path} is damaged"
+    return Check(what=model.name, ok=whole, said=said, mend="" if whole else get)
+
+
+def _endpoints(house: House) -> Iterator[Check]:
+    asked: set[str] = set()
+    for role in _ROLES:
+        endpoint = house.endpoint(role)
+        if endpoint is None or endpoint.base_url in asked:
+            continue
+        asked.add(endpoint.base_url)
+        yield _endpoint(house, role, f"{endpoint.model} at {endpoint.base_url}")
+
+
+def _endpoint(house: House, role: str, name: str) -> Check:
+    messages = (Message(role="user", content="Say yes."),)
+    try:
+        reply = asyncio.run(house.model(role).reply(messages, sampling=Sampling(max_tokens=16)))
+    except MIAError as error:
+        mend = "check base_url, model and api_key_env in mia.toml"
+        return Check(what=role, ok=False, said=f"{name}: {error}", mend=mend)
+    return Check(what=role, ok=True, said=f"{name} answered in {reply.usage.seconds:.1f} s")
+
+
+def _corpus(house: House) -> Check:
+    try:
+        folder = house.index()
+    except MIAError as error:
+        return Check(what="corpus", ok=False, said=str(error), mend="mia index build CORPUS")
+    return Check(what="corpus", ok=True, said=str(folder))
+
+
+def _stores(folder: Path) -> Iterator[Check]:
+    memory, journal = folder / "memory.db", folder / "journal.db"
+    try:
+        if memory.is_file():
+            with Store(memory) as store:
+                yield Check(what="memory", ok=True, said=f"{store.check()} workflows, all whole")
+        else:
+            yield Check(what="memory", ok=True, said="empty")
+        if journal.is_file():
+            opened = Journal(journal)
+            yield Check(what="journal", ok=True, said=f"{opened.count()} episodes")
+            opened.close()
+    except MIAError as error:
+        yield Check(what="stores", ok=False, said=str(error), mend="restore the file from a copy")

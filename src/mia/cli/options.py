@@ -1,0 +1,49 @@
+"""Options that several commands share, and what they open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from mia.cli.output import note
+from mia.config import Loaded, load
+from mia.errors import MissingError
+from mia.team import House, missing_models
+
+Config = Annotated[
+    Path | None, typer.Option("--config", help="Settings file, in place of mia.toml.")
+]
+Home = Annotated[
+    Path | None, typer.Option("--home", help="Where memory, journal and models live.")
+]
+Namespace = Annotated[str | None, typer.Option("--namespace", help="Whose memory.")]
+Corpus = Annotated[
+    Path | None,
+    typer.Option("--corpus", help="JSONL file, folder or index to search; default: the demo's."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+NoMemory = Annotated[bool, typer.Option("--no-memory", help="Neither recall nor remember.")]
+
+
+def settings(
+    config: Path | None = None, home: Path | None = None, namespace: str | None = None
+) -> Loaded:
+    """The settings in force, with what the command line says on top."""
+    loaded = load(config)
+    changed = loaded.settings
+    if home is not None:
+        changed = msgspec.structs.replace(changed, home=str(home))
+    if namespace is not None:
+        changed = msgspec.structs.replace(changed, namespace=namespace)
+    return msgspec.structs.replace(loaded, settings=changed)
+
+
+def house(loaded: Loaded, corpus: Path | None = None) -> House:
+    """The parts these settings describe. Raises MissingError that says how to fetch a model."""
+    missing = missing_models(loaded)
+    if missing:
+        raise MissingError(f"{missing[0]} is not here yet; run: mia models get {' '.join(missing)}")
+    return House(loaded, corpus=corpus, say=note)

@@ -1,0 +1,31 @@
+"""What commands print. Results go to stdout, everything said on the way to stderr."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@cache
+def console(err: bool = False) -> Console:
+    """A rich console; without colours and boxes' width when piped."""
+    from rich.console import Console
+
+    return Console(stderr=err, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def note(text: str) -> None:
+    """Something a person may want to know meanwhile."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_json(thing: object) -> None:
+    """One line of JSON on stdout."""
+    sys.stdout.buffer.write(msgspec.json.encode(thing) + b"\n")
+    sys.stdout.buffer.flush()

@@ -1,0 +1,92 @@
+"""Questions in a JSONL file: `{question, id?, answers? | answer?, family?, task?, caption?}`."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from mia.errors import InputError
+from mia.types import Question
+
+MAX_CHARS = 20_000
+"""A longer question is a mistake: a document where a question was meant."""
+
+
+class _Row(msgspec.Struct, frozen=True):
+    question: str
+    id: str | int | None = None
+    answers: list[str] | None = None
+    answer: str | None = None
+    family: str | None = None
+    task: str | None = None
+    caption: str | None = None
+
+
+def load(path: Path) -> tuple[Question, ...]:
+    """All questions of a file, or InputError naming the first line that cannot be used."""
+    if not path.is_file():
+        raise InputError(f"no questions at {path}")
+    questions: list[Question] = []
+    seen: dict[str, int] = {}
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            question = _question(line, f"{path} line {number}")
+            if question.id in seen:
+                raise InputError(
+                    f"{path} line {number}: the id {question.id!r} stands in line "
+                    f"{seen[question.id]} too"
+                )
+            seen[question.id] = number
+            questions.append(question)
+    if not questions:
+        raise InputError(f"{path} has no questions")
+    return tuple(questions)
+
+
+def _question(line: bytes, where: str) -> Question:
+    try:
+        row = msgspec.json.decode(line, type=_Row)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{where}: {error}") from error
+    gold = tuple(row.answers or ([row.answer] if row.answer is not None else []))
+    return question_of(
+        row.question,
+        where,
+        id=None if row.id is None else str(row.id),
+        answers=gold or None,
+        family=row.family,
+        task=row.task,
+        caption=row.caption,
+    )
+
+
+def question_of(
+    text: str,
+    where: str,
+    *,
+    id: str | None = None,  # noqa: A002  (the noun's own word)
+    answers: tuple[str, ...] | None = None,
+    family: str | None = None,
+    task: str | None = None,
+    caption: str | None = None,
+) -> Question:
+    """A question that can be asked. Raises InputError for an empty or an endless one."""
+    asked = text.strip()
+    if not asked:
+        raise InputError(f"{where}: the question is empty")
+    if len(asked) > MAX_CHARS:
+        raise InputError(
+            f"{where}: the question has {len(asked):,} characters; at most {MAX_CHARS:,} are taken"
+        )
+    return Question(
+        text=asked,
+        id=id or hashlib.sha256(asked.encode()).hexdigest()[:16],
+        answers=answers,
+        task=task,
+        family=family,
+        caption=caption,
+    )

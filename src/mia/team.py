@@ -1,0 +1,260 @@
+"""Puts a team together from settings: the one place where parts are chosen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+
+from mia import config
+from mia.config import Endpoint, Loaded
+from mia.demo import world
+from mia.errors import ConfigError, MissingError
+from mia.executor import Executor
+from mia.executors.react.loop import React
+from mia.executors.react.native import Native
+from mia.executors.react.tagged import Tagged
+from mia.executors.stepwise.executor import Stepwise
+from mia.executors.stepwise.reader import ModelReader
+from mia.journal import Journal, RunRecord, fingerprint
+from mia.judge import Judge
+from mia.judges.exact_match import ExactMatch
+from mia.judges.gold_first import GoldFirst
+from mia.judges.panel import Panel
+from mia.judges.reference import Reference
+from mia.memory import Memory
+from mia.memories.none import NoMemory
+from mia.memories.workflow.memory import WorkflowMemory
+from mia.memories.workflow.store import Store
+from mia.model import Embedder, Model
+from mia.models.catalog import known, place, present
+from mia.models.llama_cpp import Engine
+from mia.models.minilm import MiniLM
+from mia.models.openai_compatible import OpenAICompatible, OpenAIEmbeddings, Prices
+from mia.models.retry import Policy, Retry
+from mia.planner import Planner
+from mia.planners.conversational import Conversational
+from mia.planners.stepwise import StepwisePlanner
+from mia.search import corpus
+from mia.search.bm25 import BM25, build, is_index
+from mia.solve import Team
+from mia.tool import Search
+from mia.tools.open_page import OpenPage
+from mia.tools.text_search import TextSearch
+
+ADAPTERS = ("planner", "reader")
+Say = Callable[[str], None]
+
+
+def silent(_: str) -> None:
+    """For callers who need no progress."""
+
+
+@dataclass
+class House:
+    """The parts that settings describe, each made when it is first asked for.
+
+    Use it as a context manager: leaving closes the stores.
+    """
+
+    loaded: Loaded
+    corpus: Path | None = None
+    """A corpus or an index; None for the one in the settings, or the demo's."""
+    say: Say = silent
+    wrap_model: Callable[[str, Model], Model] = lambda _, model: model
+    """Puts a recorder around a role's model."""
+    wrap_search: Callable[[Search], Search] = lambda search: search
+    _open: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> House:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    @property
+    def settings(self) -> config.Settings:
+        return self.loaded.settings
+
+    @cached_property
+    def journal(self) -> Journal:
+        journal = Journal(self.settings.folder / "journal.db")
+        self._open.callback(journal.close)
+        return journal
+
+    @cached_property
+    def store(self) -> Store:
+        store = Store(self.settings.folder / "memory.db")
+        self._open.callback(store.close)
+        return store
+
+    @cached_property
+    def search(self) -> Search:
+        return self.wrap_search(BM25(self.index()))
+
+    def index(self) -> Path:
+        """The index of the corpus, built when it is not there yet."""
+        chosen = self.corpus or (Path(self.settings.search.corpus) if self.settings.search.corpus else None)
+        if chosen is None:
+            chosen = self._demo_corpus()
+        if is_index(chosen):
+            return chosen
+        if not chosen.exists():
+            raise MissingError(f"no corpus at {chosen}")
+        folder = self.settings.folder / "indexes" / corpus.identity(chosen)
+        if not is_index(folder):
+            self.say(f"indexing {chosen} ...")
+            count = build(corpus.passages(chosen), folder, source=str(chosen))
+            self.say(f"indexed {count:,} passages")
+        return folder
+
+    def _demo_corpus(self) -> Path:
+        folder = self.settings.folder / "demo"
+        if not (folder / "corpus.jsonl").is_file():
+            world.write(folder)
+        return folder / "corpus.jsonl"
+
+    def endpoint(self, role: str) -> Endpoint | None:
+        """The endpoint that plays a role; None where the embedded model does."""
+        models = self.settings.models
+        named = {"manager": models.manager, "planner": models.planner,
+                 "executor": models.executor, "judge": models.judge}  # fmt: skip
+        return named[role] or models.default
+
+    def model(self, role: str, adapter: str | None = None) -> Model:
+        """The model of a role; `adapter` is what the embedded engine speaks through."""
+        endpoint = self.endpoint(role)
+        if endpoint is None:
+            return self.wrap_model(role, self.engine.role(adapter))
+        policy = Policy(deadline=endpoint.deadline, concurrency=endpoint.concurrency)
+        model = OpenAICompatible(
+            endpoint.base_url,
+            endpoint.model,
+            api_key=self.loaded.secrets.key(endpoint.api_key_env),
+            retry=Retry(policy),
+            prices=Prices(
+                prompt=endpoint.dollars_per_million_prompt,
+                completion=endpoint.dollars_per_million_completion,
+            ),
+            grammars=endpoint.grammars,
+        )
+        return self.wrap_model(role, model)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The embedded model with its two adapters."""
+        settings = self.settings
+        model = Path(settings.smollm2) if settings.smollm2 else place(
+            settings.folder, known("smollm2-135m")
+        )
+        return Engine(model, adapters(), settings.threads or None)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        endpoint = self.settings.models.embedder
+        if endpoint is None:
+            return MiniLM(place(self.settings.folder, known("minilm")).parent)
+        return OpenAIEmbeddings(
+            endpoint.base_url,
+            endpoint.model,
+            api_key=self.loaded.secrets.key(endpoint.api_key_env),
+            retry=Retry(Policy(deadline=endpoint.deadline, concurrency=endpoint.concurrency)),
+        )
+
+    @cached_property
+    def memory(self) -> WorkflowMemory:
+        chosen = self.settings.memory
+        return WorkflowMemory(
+            self.store,
+            self.embedder,
+            namespace=self.settings.namespace,
+            k_successes=chosen.successes,
+            k_failures=chosen.failures,
+            weights=chosen.weights,
+            exclude_task=chosen.exclude_same_task,
+        )
+
+    @property
+    def stepwise(self) -> bool:
+        """Whether plans are typed: what the embedded model needs, and can be asked of others."""
+        kind = self.settings.executor.kind
+        embedded = self.endpoint("executor") is None
+        if embedded and kind == "react":
+            raise ConfigError("react needs an endpoint; the embedded model runs stepwise only")
+        return embedded or kind == "stepwise"
+
+    def planner(self) -> Planner:
+        if self.stepwise:
+            return StepwisePlanner(self.model("planner", "planner"))
+        return Conversational(self.model("planner"))
+
+    def executor(self) -> Executor:
+        search, passages = self.search, self.settings.search.passages
+        model = self.model("executor", "reader")
+        if self.stepwise:
+            tools = [TextSearch(search, passages)]
+            return Stepwise(ModelReader(model), tools, self.settings.budget)
+        return React(
+            model,
+            lambda seen: (TextSearch(search, passages), OpenPage(search, seen)),
+            self.settings.budget,
+            Native() if self.settings.executor.protocol == "native" else Tagged(),
+        )
+
+    def judge(self) -> Judge:
+        chosen = self.settings.judge
+        asked = self.endpoint("judge")
+        if chosen in ("reference", "panel") and asked is None:
+            raise ConfigError(f"the {chosen} judge needs an endpoint; set [models.judge]")
+        if chosen == "reference":
+            return Reference(self.model("judge"))
+        if chosen == "panel":
+            return Panel(self.model("judge"))
+        without = Panel(self.model("judge")) if chosen == "auto" and asked else None
+        return GoldFirst(ExactMatch(), without)
+
+    def team(self, record: RunRecord, memory: bool = True) -> Team:
+        """Everybody that solves a question, writing to one run of the journal."""
+        recalled: Memory = self.memory if memory else NoMemory()
+        return Team(
+            memory=recalled,
+            planner=self.planner(),
+            executor=self.executor(),
+            judge=self.judge(),
+            record=record,
+        )
+
+    def run(self, name: str, about: str = "") -> RunRecord:
+        """A run of the journal. A run keeps the settings that decide answers it was begun with."""
+        return self.journal.open_run(name, about)
+
+    def fingerprint(self, questions: bytes, memory: bool) -> str:
+        """What a resumed run has to have in common with its beginning."""
+        settings = self.settings
+        return fingerprint(
+            settings.models, settings.memory, settings.search, settings.executor,
+            settings.budget, settings.judge, settings.namespace,
+            str(self.corpus or ""), str(memory), hashlib.sha256(questions).hexdigest(),
+        )  # fmt: skip
+
+
+def adapters() -> dict[str, Path]:
+    """The adapters shipped with MIA."""
+    folder = Path(str(files("mia.models"))) / "adapters"
+    return {name: folder / f"{name}.gguf" for name in ADAPTERS}
+
+
+def missing_models(loaded: Loaded) -> list[str]:
+    """The names of models that these settings need and that are not there yet."""
+    settings = loaded.settings
+    models, default = settings.models, settings.models.default
+    needed: list[str] = []
+    if not all((models.planner or default, models.executor or default)) and not settings.smollm2:
+        needed.append("smollm2-135m")
+    if models.embedder is None:
+        needed.append("minilm")
+    return [name for name in needed if not present(settings.folder, known(name))]
