@@ -74,9 +74,7 @@ def adapter(source: Path, out: Path, base_folder: Path) -> None:
 def _interleave(values: np.ndarray, heads: int) -> np.ndarray:
     """Rows of a query or key projection in the order llama.cpp's rotary embedding expects."""
     rows, rank = values.shape
-    return (
-        values.reshape(heads, 2, rows // heads // 2, rank).swapaxes(1, 2).reshape(rows, rank)
-    )
+    return values.reshape(heads, 2, rows // heads // 2, rank).swapaxes(1, 2).reshape(rows, rank)
 
 
 def main() -> None:

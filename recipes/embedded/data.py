@@ -20,6 +20,11 @@ from collections import Counter
 from pathlib import Path
 
 from mine import Fact, entity, mine
+
+from mia.executors.stepwise.reader import reading_messages
+from mia.models.llama_cpp import chatml
+from mia.planner import numbered, parse_plan
+from mia.planners.procedures import steps_of
 from mia.planners.relations import (
     AFTER,
     ASK,
@@ -31,14 +36,9 @@ from mia.planners.relations import (
     MENTION,
     PERSONAL,
 )
-
-from mia.executors.stepwise.reader import reading_messages
-from mia.executors.stepwise.snippets import snippet, stems
-from mia.models.llama_cpp import chatml
-from mia.planner import numbered, parse_plan
-from mia.planners.procedures import steps_of
 from mia.planners.stepwise import planning_messages
 from mia.search.bm25 import BM25, build
+from mia.snippets import snippet, stems
 from mia.types import Passage
 
 R = random.Random(0)
@@ -52,7 +52,20 @@ READER_CAP = {
 OTHER_CAP = 70
 NONE_SHARE = 0.22
 MONTHS = set(
-    "January February March April May June July August September October November December".split()
+    [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ]
 )
 RELATED = {
     "father": "son daughter father child", "mother": "son daughter mother child",
@@ -108,7 +121,11 @@ def gold_hops(row: dict, passages: dict[str, Passage]) -> list[tuple[Passage, st
         if holding:
             best = max(holding, key=lambda p: len(stems(asked) & stems(p.title + " " + p.text)))
             hops.append((best, asked, answer, "nl"))
-    if row["dataset"] == "hotpotqa" and row["type"] == "bridge" and len(gold) == len(row["gold_ids"]):
+    if (
+        row["dataset"] == "hotpotqa"
+        and row["type"] == "bridge"
+        and len(gold) == len(row["gold_ids"])
+    ):
         holding = [p for p in gold if row["answers"][0].lower() in p.text.lower()]
         if len(holding) == 1:
             hops.append((holding[0], row["question"], row["answers"][0], "whole"))
@@ -164,7 +181,9 @@ def none_examples(items: list, wanted: int, free: dict[str, Passage], index: BM2
         if len(made) >= wanted:
             break
         if R.random() < 0.55:
-            others = [p for p in index.search_now(question, 8) if p.id != passage.id and p.id in free]
+            others = [
+                p for p in index.search_now(question, 8) if p.id != passage.id and p.id in free
+            ]
             others = [p for p in others if answer.lower() not in p.text.lower()]
             if others:
                 made.append(reader_example(others[0], question, "none", "none:other"))
@@ -184,12 +203,24 @@ def kind_of(passage: Passage) -> str | None:
     head = passage.text[:260]
     for kind, pattern in (
         ("film", r"\b(?:is|was) an? [^.]{0,60}?\bfilm\b"),
-        ("song", r"\b(?:is|was) an? [^.]{0,40}?\b(?:song|single|album)\b|\bis the [^.]{0,40}album\b"),
+        (
+            "song",
+            r"\b(?:is|was) an? [^.]{0,40}?\b(?:song|single|album)\b|\bis the [^.]{0,40}album\b",
+        ),
         ("book", r"\b(?:is|was) an? [^.]{0,40}?\b(?:novel|book|play|memoir|short story)\b"),
         ("person", r"\((?:born |[^()]{0,40}\d{4} ?[–-])"),
-        ("work", r"\b(?:is|was) an? [^.]{0,50}?\b(?:series|magazine|video game|newspaper|programme|comic)\b"),
-        ("organisation", r"\b(?:is|was) an? [^.]{0,50}?\b(?:company|band|university|college|school|organi[sz]ation|airline|club)\b"),
-        ("place", r"\b(?:is|was) an? [^.]{0,40}?\b(?:village|town|city|river|lake|mountain|municipality|airport|county|district|commune|island)\b"),
+        (
+            "work",
+            r"\b(?:is|was) an? [^.]{0,50}?\b(?:series|magazine|video game|newspaper|programme|comic)\b",
+        ),
+        (
+            "organisation",
+            r"\b(?:is|was) an? [^.]{0,50}?\b(?:company|band|university|college|school|organi[sz]ation|airline|club)\b",
+        ),
+        (
+            "place",
+            r"\b(?:is|was) an? [^.]{0,40}?\b(?:village|town|city|river|lake|mountain|municipality|airport|county|district|commune|island)\b",
+        ),
     ):
         if re.search(pattern, head):
             return kind
@@ -233,7 +264,9 @@ def composed(titles: Titles) -> tuple[str, str, list[str], str]:
         return _bridge(titles)
     if roll < 0.94:
         relation = R.choice(list(ASK))
-        about = titles.pick(R.choice(("person", "film", "place", "organisation", "work", "book", "song")))
+        about = titles.pick(
+            R.choice(("person", "film", "place", "organisation", "work", "book", "song"))
+        )
         question = R.choice(ASK[relation]).format(about)
         return question, f"#1 {question.replace(about, f'[{about}]')}\nanswer #1", [about], "one"
     return _three_hops(titles)
@@ -316,7 +349,11 @@ def _plan_of_evidence(question: str, row: dict) -> tuple[str, str, list[str], st
     if len(names) != 2:
         return None
     relations = [relation for subject, relation, _ in row["evidences"]]
-    per_name = relations[: len(relations) // 2] if row["type"] == "comparison" else [relations[0], relations[-1]]
+    per_name = (
+        relations[: len(relations) // 2]
+        if row["type"] == "comparison"
+        else [relations[0], relations[-1]]
+    )
     if len(set(per_name)) != len(per_name):
         return None
     rule = _rule_of(question, row)
@@ -359,7 +396,10 @@ def _plan_of_hops(question: str, row: dict) -> tuple[str, str, list[str], str] |
 
 def _longest_name(step: str, question: str) -> str | None:
     """The longest capitalised run of words that the step shares with the question."""
-    runs = re.findall(r"[A-ZÀ-Þ][\w.'’-]*(?: (?:of|the|and|in|on|a|de) ?(?=[A-Z])|(?: [A-ZÀ-Þ0-9][\w.'’-]*))*", step)
+    runs = re.findall(
+        r"[A-ZÀ-Þ][\w.'’-]*(?: (?:of|the|and|in|on|a|de) ?(?=[A-Z])|(?: [A-ZÀ-Þ0-9][\w.'’-]*))*",
+        step,
+    )
     shared = [run for run in runs if run in question and not step.startswith(run)]
     return max(shared, key=len, default=None)
 
@@ -427,7 +467,9 @@ def _planner_example(made: tuple, everything: list, by_kind: dict) -> dict:
         same = by_kind[_procedure(plan)]
         other = R.choice(same) if roll < 0.33 and len(same) > 1 else R.choice(everything)
         if other[0] != question and not other[1].startswith("#1 ?"):
-            shown = f"Solved before: {templated(other[0], other[2])}\n{templated(other[1], other[2])}\n"
+            shown = (
+                f"Solved before: {templated(other[0], other[2])}\n{templated(other[1], other[2])}\n"
+            )
     prompt = chatml(planning_messages(question, shown))
     return {"prompt": prompt, "answer": plan, "kind": kind}
 
@@ -452,16 +494,23 @@ def main() -> None:
         for name in ("2wikimultihopqa", "musique", "hotpotqa")
         for row in read_jsonl(options.data / f"train/{name}.jsonl")
     ]
-    held_back = {row["id"] for row in rows[:: 12]}
+    held_back = {row["id"] for row in rows[::12]}
     facts = mine(list(free.values()))
     reader = reader_examples(
-        [row for row in rows if row["id"] not in held_back], facts, free, BM25(options.out / "index")
+        [row for row in rows if row["id"] not in held_back],
+        facts,
+        free,
+        BM25(options.out / "index"),
     )
     planner = planner_examples(
-        [row for row in rows if row["id"] not in held_back], Titles(list(free.values())), options.plans
+        [row for row in rows if row["id"] not in held_back],
+        Titles(list(free.values())),
+        options.plans,
     )
     kept_out = [row for row in rows if row["id"] in held_back]
-    check_reader = [e for row in kept_out for hop in gold_hops(row, free) if (e := reader_example(*hop))]
+    check_reader = [
+        e for row in kept_out for hop in gold_hops(row, free) if (e := reader_example(*hop))
+    ]
     check_planner = [
         _planner_example(made, [made], {_procedure(made[1]): [made]})
         for row in kept_out

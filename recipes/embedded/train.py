@@ -39,7 +39,7 @@ CLIP = 1.0
 class Examples:
     """Tokenised (prompt, answer) pairs, cut into batches of nearly equal length."""
 
-    def __init__(self, path: Path, tokenizer) -> None:  # noqa: ANN001
+    def __init__(self, path: Path, tokenizer) -> None:
         self.rows = []
         for row in json.loads(path.read_text()):
             prompt = tokenizer(row["prompt"], add_special_tokens=False).input_ids
@@ -66,7 +66,7 @@ class Examples:
         return batches
 
 
-def logits_of(model, rows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:  # noqa: ANN001
+def logits_of(model, rows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
     """Logits at the answer positions only: the output layer is a fifth of the model.
 
     Right padding needs no mask under causal attention.
@@ -85,7 +85,7 @@ def logits_of(model, rows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, in
 
 
 @torch.no_grad()
-def exact(model, rows) -> dict[str, float]:  # noqa: ANN001
+def exact(model, rows) -> dict[str, float]:
     """Share of answers whose every token is the greedy one, and nats per answer token."""
     right = nll = tokens = 0.0
     for start in range(0, len(rows), 8):

@@ -148,7 +148,9 @@ def _find(path: Path | None, env: Mapping[str, str]) -> Path | None:
         return path
     if env.get("MIA_CONFIG"):
         return Path(env["MIA_CONFIG"])
-    folder = Path(env.get("XDG_CONFIG_HOME") or Path(env.get("HOME") or "~").expanduser() / ".config")
+    folder = Path(
+        env.get("XDG_CONFIG_HOME") or Path(env.get("HOME") or "~").expanduser() / ".config"
+    )
     places = (Path("mia.toml"), folder / "mia" / "mia.toml")
     return next((place for place in places if place.is_file()), None)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -38,7 +37,7 @@ class Executor(Protocol):
 
 
 class Budget(Noun, frozen=True):
-    """What one question may cost, over all its executions."""
+    """What one question may cost, over all its executions; only the time starts anew with each."""
 
     calls: int = 30
     tokens: int = 120_000
@@ -137,9 +136,3 @@ def _key(call: ToolCall) -> str:
 
 def _refused(reason: str) -> Observation:
     return Observation(text=f"The call was not carried out: {reason}", error=reason)
-
-
-def fence(text: str) -> str:
-    """Outside text between delimiters that it cannot know, so that it cannot end them."""
-    mark = secrets.token_hex(8)
-    return f"<data-{mark}>\n{text}\n</data-{mark}>"

@@ -52,9 +52,7 @@ async def solve(question: Question, team: Team, watch: Watch = unwatched) -> Epi
     began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="milliseconds")
     recollection = await team.memory.recall(question)
     watch(recollection)
-    blank = Episode(
-        id=str(ULID()), question=question, recollection=recollection, started=started
-    )
+    blank = Episode(id=str(ULID()), question=question, recollection=recollection, started=started)
     attempt = await _attempt(blank, team, watch)
     verdict = await _judge(attempt, team.judge)
     watch(verdict)

@@ -26,10 +26,10 @@ from mia.judges.exact_match import ExactMatch
 from mia.judges.gold_first import GoldFirst
 from mia.judges.panel import Panel
 from mia.judges.reference import Reference
-from mia.memory import Memory
 from mia.memories.none import NoMemory
 from mia.memories.workflow.memory import WorkflowMemory
 from mia.memories.workflow.store import Store
+from mia.memory import Memory
 from mia.model import Embedder, Model
 from mia.models.catalog import known, place, present
 from mia.models.llama_cpp import Engine
@@ -98,7 +98,9 @@ class House:
 
     def index(self) -> Path:
         """The index of the corpus, built when it is not there yet."""
-        chosen = self.corpus or (Path(self.settings.search.corpus) if self.settings.search.corpus else None)
+        chosen = self.corpus or (
+            Path(self.settings.search.corpus) if self.settings.search.corpus else None
+        )
         if chosen is None:
             chosen = self._demo_corpus()
         if is_index(chosen):
@@ -148,8 +150,10 @@ class House:
     def engine(self) -> Engine:
         """The embedded model with its two adapters."""
         settings = self.settings
-        model = Path(settings.smollm2) if settings.smollm2 else place(
-            settings.folder, known("smollm2-135m")
+        model = (
+            Path(settings.smollm2)
+            if settings.smollm2
+            else place(settings.folder, known("smollm2-135m"))
         )
         return Engine(model, adapters(), settings.threads or None)
 

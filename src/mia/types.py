@@ -6,7 +6,7 @@ stores: `encode` and `decode` are the only door between a noun and JSON.
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -162,7 +162,7 @@ class Reflection(Noun, frozen=True):
     usage: Usage = Usage()
 
 
-class VerdictValue(str, Enum):
+class VerdictValue(StrEnum):
     """What a judge may say."""
 
     CORRECT = "correct"

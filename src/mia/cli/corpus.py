@@ -10,9 +10,9 @@ import typer
 
 from mia.cli import options
 from mia.cli.output import note, print_json
-from mia.executors.stepwise.snippets import snippet
 from mia.search import corpus as corpora
 from mia.search.bm25 import BM25, build
+from mia.snippets import snippet
 from mia.team import House
 
 app = typer.Typer(help="Search indexes of your own documents.", no_args_is_help=True)

@@ -61,4 +61,4 @@ async def _answer(asked: Sequence[Question], team: Team) -> dict[str, Episode]:
 
 def _memory(count: int, folder: Path) -> None:
     print(f"\n{count} workflows were remembered in {folder / 'memory.db'}.", file=sys.stderr)
-    print("Look at them:  mia memory list     Ask one yourself:  mia ask \"...\"", file=sys.stderr)
+    print('Look at them:  mia memory list     Ask one yourself:  mia ask "..."', file=sys.stderr)

@@ -20,7 +20,11 @@ from mia.types import (
     Verdict,
 )
 
-_MARKS = {"correct": "[green]correct[/]", "incorrect": "[red]incorrect[/]", "unknown": "[yellow]unknown[/]"}
+_MARKS = {
+    "correct": "[green]correct[/]",
+    "incorrect": "[red]incorrect[/]",
+    "unknown": "[yellow]unknown[/]",
+}
 _LINE = 160
 """Characters of a line of evidence."""
 
@@ -49,7 +53,10 @@ class Live:
                 self._turn(noun)
             case Reflection():
                 self._head("reflection")
-                self._body(("goal met" if noun.goal_met else "replan") + (f": {noun.reason}" if noun.reason else ""))
+                self._body(
+                    ("goal met" if noun.goal_met else "replan")
+                    + (f": {noun.reason}" if noun.reason else "")
+                )
             case Verdict():
                 pass  # the episode tells it together with the answer
             case Episode():

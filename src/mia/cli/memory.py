@@ -69,7 +69,7 @@ def _plain(text: str) -> str:
 
 @app.command("show")
 def show(
-    id: Annotated[str, typer.Argument(help="A workflow's id.")],  # noqa: A002
+    id: Annotated[str, typer.Argument(help="A workflow's id.")],
     as_json: options.Json = False,
     config: options.Config = None,
     home: options.Home = None,

@@ -28,7 +28,9 @@ def list_models(
                         "bytes": model.size, "path": str(catalog.place(folder, model))})  # fmt: skip
         else:
             state = "here   " if here else "missing"
-            print(f"{state}  {model.name:14} {model.size / 1e6:6.0f} MB  {model.licence}  {model.what}")
+            print(
+                f"{state}  {model.name:14} {model.size / 1e6:6.0f} MB  {model.licence}  {model.what}"
+            )
 
 
 @app.command("get")

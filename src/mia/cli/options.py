@@ -16,9 +16,7 @@ from mia.team import House, missing_models
 Config = Annotated[
     Path | None, typer.Option("--config", help="Settings file, in place of mia.toml.")
 ]
-Home = Annotated[
-    Path | None, typer.Option("--home", help="Where memory, journal and models live.")
-]
+Home = Annotated[Path | None, typer.Option("--home", help="Where memory, journal and models live.")]
 Namespace = Annotated[str | None, typer.Option("--namespace", help="Whose memory.")]
 Corpus = Annotated[
     Path | None,

@@ -51,7 +51,9 @@ def stream(
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, do not resume.")] = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N.")] = None,
     no_memory: options.NoMemory = False,
-    live: Annotated[bool, typer.Option("--live", help="Show every step of every question.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Show every step of every question.")
+    ] = False,
     as_json: options.Json = False,
     config: options.Config = None,
     home: options.Home = None,
@@ -169,12 +171,20 @@ def summary(now: Tally) -> None:
     table = Table(title=f"run {now.run}", show_header=False, title_justify="left")
     each = max(1, now.done)
     if now.accuracy is not None:
-        table.add_row("right", f"{now.correct} of {now.judged} = {now.accuracy:.3f}  (95 %: {now.low:.3f} to {now.high:.3f})")
+        table.add_row(
+            "right",
+            f"{now.correct} of {now.judged} = {now.accuracy:.3f}  (95 %: {now.low:.3f} to {now.high:.3f})",
+        )
     if now.f1 is not None:
         table.add_row("F1", f"{now.f1:.3f}")
-    table.add_row("questions", f"{now.done} of {now.questions}: {now.answered} answered, {now.abstained} abstained, {now.failed} failed")
-    table.add_row("each", f"{now.seconds / each:.1f} s, {now.usage.calls / each:.1f} calls, {now.usage.tokens / each:,.0f} tokens")
+    table.add_row(
+        "questions",
+        f"{now.done} of {now.questions}: {now.answered} answered, {now.abstained} abstained, {now.failed} failed",
+    )
+    table.add_row(
+        "each",
+        f"{now.seconds / each:.1f} s, {now.usage.calls / each:.1f} calls, {now.usage.tokens / each:,.0f} tokens",
+    )
     if now.usage.money:
         table.add_row("cost", f"${now.usage.money:.4f}")
     console(err=not sys.stdout.isatty()).print(table)
-

@@ -68,7 +68,7 @@ def question_of(
     text: str,
     where: str,
     *,
-    id: str | None = None,  # noqa: A002  (the noun's own word)
+    id: str | None = None,
     answers: tuple[str, ...] | None = None,
     family: str | None = None,
     task: str | None = None,

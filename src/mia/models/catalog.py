@@ -118,7 +118,9 @@ def get(
         fresh = Path(folder) / "fresh"
         _extract(found, model, fresh)
         if checksum(fresh) != model.sha256:
-            raise ConfigError(f"{found} does not hold {model.name}: its sha256 is not {model.sha256}")
+            raise ConfigError(
+                f"{found} does not hold {model.name}: its sha256 is not {model.sha256}"
+            )
         for companion in model.companions:
             _place_companion(companion, target.parent)
         os.replace(fresh, target)

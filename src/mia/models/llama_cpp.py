@@ -60,9 +60,7 @@ class Engine:
     ) -> None:
         for path in (model, *(adapters or {}).values()):
             if not path.is_file():
-                raise MissingError(
-                    f"no model file at {path}; run: mia models get smollm2-135m"
-                )
+                raise MissingError(f"no model file at {path}; run: mia models get smollm2-135m")
         import xllamacpp
 
         self._adapters = list(adapters or {})

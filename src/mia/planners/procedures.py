@@ -34,9 +34,7 @@ class ProcedurePlanner:
     async def plan(self, question: Question, recollection: Recollection) -> Plan:
         return read(question) or whole(question)
 
-    async def reflect(
-        self, question: Question, plan: Plan, trajectory: Trajectory
-    ) -> Reflection:
+    async def reflect(self, question: Question, plan: Plan, trajectory: Trajectory) -> Reflection:
         met = trajectory.answer is not None or plan == whole(question)
         return Reflection(goal_met=met, reason="" if met else "a step found nothing")
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
-from mia.model import Grammar, Message, Model, Sampling, ask
 from mia.grammar import span_rules
+from mia.model import Grammar, Message, Model, Sampling, ask
 from mia.planner import ARITY, MAX_STEPS, parse_plan
 from mia.prompts import fill
 from mia.types import (
@@ -41,9 +41,7 @@ class StepwisePlanner:
         """Raises ModelError when no plan could be read, even after asking again."""
         return await self._ask(question, example_of(recollection))
 
-    async def reflect(
-        self, question: Question, plan: Plan, trajectory: Trajectory
-    ) -> Reflection:
+    async def reflect(self, question: Question, plan: Plan, trajectory: Trajectory) -> Reflection:
         if trajectory.answer is not None:
             return Reflection(goal_met=True, reason="every step found what it asked for")
         if plan == whole(question, plan.usage):
@@ -135,8 +133,10 @@ def _step_rules() -> list[str]:
     for number in range(2, MAX_STEPS + 1):
         earlier = " | ".join(f'"#{k}"' for k in range(1, number))
         any_step = f'({earlier} | "#{number}")'
-        more = f' | s{number + 1}' if number < MAX_STEPS else ""
-        rules.append(f's{number} ::= "#{number} " (char | subject | {earlier})+ "\\n" (a{number}{more})')
+        more = f" | s{number + 1}" if number < MAX_STEPS else ""
+        rules.append(
+            f's{number} ::= "#{number} " (char | subject | {earlier})+ "\\n" (a{number}{more})'
+        )
         two = f'{any_step} " " {any_step}'
         four = f' | "longer " {two} " " {two}' if number >= ARITY["longer"] else ""
         rules.append(

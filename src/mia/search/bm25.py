@@ -12,12 +12,12 @@ import msgspec
 import tantivy
 
 from mia.errors import MissingError, SearchError, StoreError
+from mia.titles import name_of
 from mia.types import Passage
 
 _TITLE_BOOST = 2.0
 _EXACT_BOOST = 12.0
 """A query that is a title, or a title without its disambiguation, finds that title first."""
-_DISAMBIGUATION = re.compile(r" \([^()]*\)$")
 _WORD = re.compile(r"\w+")
 _MAX_TERMS = 64
 """A query of a whole page is cut: BM25 gains nothing from more terms and pays for each."""
@@ -30,11 +30,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     format: int
     passages: int
     source: str
-
-
-def name_of(title: str) -> str:
-    """A title without its disambiguation: `Emma (novel)` is called `Emma`."""
-    return _DISAMBIGUATION.sub("", title)
 
 
 def _schema() -> tantivy.Schema:
@@ -128,7 +123,9 @@ class BM25:
         clauses = [(tantivy.Occur.Should, parsed)]
         for field in ("title_exact", "name_exact"):
             exact = tantivy.Query.term_query(_schema(), field, query.strip().casefold())
-            boosted = tantivy.Query.boost_query(tantivy.Query.const_score_query(exact, 1.0), _EXACT_BOOST)
+            boosted = tantivy.Query.boost_query(
+                tantivy.Query.const_score_query(exact, 1.0), _EXACT_BOOST
+            )
             clauses.append((tantivy.Occur.Should, boosted))
         return self._passages(tantivy.Query.boolean_query(clauses), limit)
 

@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 from mia.errors import ToolError
-from mia.executors.stepwise.snippets import WORDS, snippet
 from mia.prompts import fill
+from mia.snippets import WORDS, snippet
 from mia.tool import Search
 from mia.types import Observation, Passage
 

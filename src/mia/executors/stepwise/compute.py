@@ -10,9 +10,20 @@ from importlib.resources import files
 from mia.planner import plain, root
 from mia.types import Plan
 
-_MONTHS = (
-    "january february march april may june july august september october november december".split()
-)
+_MONTHS = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
 _MONTH = re.compile(rf"\b({'|'.join(_MONTHS)})\b", re.IGNORECASE)
 _YEAR = re.compile(r"\b(\d{3,4})\b")
 _DAY = re.compile(r"\b(\d{1,2})(?:st|nd|rd|th)?\b")
@@ -112,7 +123,9 @@ def before(left: str, right: str) -> bool | None:
 
 def _plain_dates(*texts: str) -> bool:
     """Four digits without a unit or a thousands separator read as a year."""
-    return all(re.fullmatch(r"[^\d]*\d{1,2}?[^\d]*\d{3,4}[^\d,]*(?:\d{1,2})?[^\d]*", t) for t in texts)
+    return all(
+        re.fullmatch(r"[^\d]*\d{1,2}?[^\d]*\d{3,4}[^\d,]*(?:\d{1,2})?[^\d]*", t) for t in texts
+    )
 
 
 def _same_grain(left: Date, right: Date) -> tuple[Date, Date]:

@@ -8,25 +8,21 @@ known. Dates, numbers, sameness and the answer line are computed in code (`compu
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 
 from mia.errors import BudgetError, MIAError
 from mia.executor import Budget, Executor, Meter, Tools, Watch, unwatched
 from mia.executors.stepwise.compute import combine
 from mia.executors.stepwise.reader import Reader, Reading
-from mia.executors.stepwise.snippets import stems
 from mia.planner import plain, refs, subject
-from mia.search.bm25 import name_of
+from mia.snippets import stems
+from mia.titles import titled
 from mia.tool import Tool
 from mia.types import Passage, Plan, Question, ToolCall, Trajectory, Turn, Usage
 
 _REF = re.compile(r"\[?#(\d+)\]?")
 _QUERY_CHARS = 400
 """What the search tool takes; a longer query finds nothing more."""
-_WORD = re.compile(r"\w+")
-_SAME_NAME = 0.5
-"""Two names that share fewer of their words are taken for different things."""
 
 
 class Stepwise(Executor):
@@ -71,9 +67,7 @@ class Stepwise(Executor):
                     return Trajectory(turns=tuple(turns), outcome="abstained")
                 found[number] = turns[-1].found
         except MIAError as error:
-            return Trajectory(
-                turns=tuple(turns), outcome=f"failed:{error.code}", detail=str(error)
-            )
+            return Trajectory(turns=tuple(turns), outcome=f"failed:{error.code}", detail=str(error))
         answer = combine(plan, found)
         if answer is None:
             return Trajectory(turns=tuple(turns), outcome="abstained")
@@ -81,9 +75,7 @@ class Stepwise(Executor):
         watch(turns[-1])
         return Trajectory(turns=tuple(turns), outcome="answered")
 
-    async def _step(
-        self, run: _Run, meter: Meter, turns: Sequence[Turn], asked: str
-    ) -> list[Turn]:
+    async def _step(self, run: _Run, meter: Meter, turns: Sequence[Turn], asked: str) -> list[Turn]:
         """The turns of one step: one, or two when it had to search again."""
         known = next((t for t in turns if t.thought == plain(asked) and t.found), None)
         if known:
@@ -118,7 +110,9 @@ class _Run:
 
     async def look(self, asked: str, queries: list[str], before: Sequence[Turn]) -> Turn:
         """Searches and reads. Raises SearchError, BudgetError or ModelError."""
-        call = ToolCall(name="search", arguments={"query_list": [q[:_QUERY_CHARS] for q in queries]})
+        call = ToolCall(
+            name="search", arguments={"query_list": [q[:_QUERY_CHARS] for q in queries]}
+        )
         observation = await self._tools.call(call)
         read = {p.id for turn in before if turn.observation for p in turn.observation.passages}
         passages = [p for p in observation.passages if p.id not in read]
@@ -153,7 +147,9 @@ def resolve(text: str, found: dict[int, str]) -> str:
         return text
     last = cited[-1]
     return _REF.sub(
-        lambda match: f"[{found[int(match[1])]}]" if int(match[1]) == last else found[int(match[1])],
+        lambda match: (
+            f"[{found[int(match[1])]}]" if int(match[1]) == last else found[int(match[1])]
+        ),
         text,
     )
 
@@ -169,22 +165,3 @@ def rank(passages: Sequence[Passage], asked: str, question: str) -> list[Passage
 
     order = sorted(range(len(passages)), key=lambda i: nearness(passages[i]), reverse=True)
     return [passages[i] for i in order]
-
-
-def titled(title: str, about: str) -> float:
-    """How well a title names a thing: 3 for the very title, 2 for the title without its
-    disambiguation, and up to 1.5 for a name with words more or fewer (Jacobo Árbenz Guzmán)."""
-    wanted, name = _folded(about), _folded(name_of(title))
-    if wanted == _folded(title):
-        return 3.0
-    if wanted == name or _folded(name_of(about)) == name:
-        return 2.0
-    left, right = set(_WORD.findall(wanted)), set(_WORD.findall(name))
-    shared = len(left & right) / max(1, len(left | right))
-    return 1.5 * shared if shared >= _SAME_NAME else 0.0
-
-
-def _folded(text: str) -> str:
-    """Letter case and accents aside."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold().strip())
-    return "".join(char for char in decomposed if not unicodedata.combining(char))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from mia.executors.stepwise.snippets import snippet
 from mia.grammar import literal, span_rules
 from mia.model import Grammar, Message, Model, Sampling
 from mia.prompts import fill
+from mia.snippets import snippet
 from mia.types import Noun, Passage, Usage
 
 NONE = "none"

@@ -11,19 +11,17 @@ import re
 
 from mia.executors.stepwise.compute import nations
 from mia.executors.stepwise.reader import Reading
-from mia.search.bm25 import name_of
+from mia.titles import name_of
 from mia.types import Passage
 
-_MONTH = (
-    "(?:January|February|March|April|May|June|July|August|September|October|November|December)"
-)
+_MONTH = "(?:January|February|March|April|May|June|July|August|September|October|November|December)"
 _DATE = rf"(?:\d{{1,2}} {_MONTH} \d{{3,4}}|{_MONTH} \d{{1,2}}, ?\d{{3,4}}|{_MONTH} \d{{4}}|\d{{4}})"
 _CAP = r"[A-ZÀ-Þ][\w.'’\-]*"
-_NAME = rf"({_CAP}(?: (?:(?:de|van|von|der|la|le|of|bin|ibn|the|al|du|da|di) (?=[A-Z]))?{_CAP}){{0,4}})"
-_PLACE = rf"({_CAP}(?:,? {_CAP}){{0,2}})"
-_LIFE = re.compile(
-    rf"\((?:[^()]*?[;,] )?(?:born |b\. )?({_DATE})[^()–-]*(?:[–-] ?({_DATE})?)?"
+_NAME = (
+    rf"({_CAP}(?: (?:(?:de|van|von|der|la|le|of|bin|ibn|the|al|du|da|di) (?=[A-Z]))?{_CAP}){{0,4}})"
 )
+_PLACE = rf"({_CAP}(?:,? {_CAP}){{0,2}})"
+_LIFE = re.compile(rf"\((?:[^()]*?[;,] )?(?:born |b\. )?({_DATE})[^()–-]*(?:[–-] ?({_DATE})?)?")
 
 # (what the question asks, what the sentence says); the first that fits both is the answer
 _ASKS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -52,7 +50,7 @@ _ASKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"\bcapital\b", (rf"capital (?:city )?(?:is|of) {_NAME}",)),
     (r"\bheadquarter|\bbased\b", (rf"(?:headquartered|based) in {_PLACE}",)),
     (r"\boccupation\b", (r"(?:is|was) an? (?:[A-Z]\w+ )?([a-z]+(?: [a-z]+)?)",)),
-    (r"^when\b|\bdate\b|\byear\b", (rf"(?:released|published|founded|established|formed|opened)[^.()]{{0,40}}? (?:on|in) ({_DATE})", rf"\b(?:is|was) an? (\d{{4}}) ", rf"({_DATE})")),
+    (r"^when\b|\bdate\b|\byear\b", (rf"(?:released|published|founded|established|formed|opened)[^.()]{{0,40}}? (?:on|in) ({_DATE})", r"\b(?:is|was) an? (\d{4}) ", rf"({_DATE})")),
     (r"^how (?:long|high)\b", (r"([\d,.]+ ?(?:km|kilometres|kilometers|miles|metres|meters|m|feet)\b)",)),
     (r"\bpopulation\b|\bhow many\b", (r"([\d,]{3,})",)),
     (r"^(?:where|which country|in what country)\b", (rf"\b(?:in|of) {_PLACE}",)),

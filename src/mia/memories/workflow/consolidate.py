@@ -10,8 +10,8 @@ from mia.planner import refs
 from mia.types import Workflow
 
 NEAR = 0.95
-"""Similarity of questions from which workflows with the same plan count as one. With MiniLM
-vectors of templates that is another wording of one question, not another question."""
+"""Similarity of templates from which workflows with the same plan count as one: the same question
+but for its names and a word or two."""
 
 
 def better(new: Workflow, old: Workflow) -> bool:
