@@ -143,6 +143,15 @@ def read(path: Path) -> Settings:
         raise ConfigError(f"{path}: {error}") from error
 
 
+def rest_idle_threads() -> None:
+    """Lets OpenMP's threads sleep while they wait. To be called before llama.cpp is loaded.
+
+    By default they spin, and a machine with other work then answers a hundred times slower
+    (benchmarks/threads.py). What the user has set stands.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def _find(path: Path | None, env: Mapping[str, str]) -> Path | None:
     if path is not None:
         return path

@@ -24,7 +24,7 @@ class Weights(Noun, frozen=True):
     value: float = 0.3
     frequency: float = 0.3
     question: float = 0.8
-    """Share of the question in the similarity of questions with images; the caption has the rest."""
+    """Share of the question in the similarity of questions with images; the rest is the caption's."""
     prior_wins: float = 1.0
     prior_losses: float = 1.0
     """A Beta prior: a newborn workflow is worth 1/2, not 1."""

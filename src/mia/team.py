@@ -155,6 +155,7 @@ class House:
             if settings.smollm2
             else place(settings.folder, known("smollm2-135m"))
         )
+        config.rest_idle_threads()
         return Engine(model, adapters(), settings.threads or None)
 
     @cached_property

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from shutil import copytree
 
@@ -98,7 +99,7 @@ def test_families_come_again_soon() -> None:
     assert min(opening.values()) >= 2
     for family in set(families):
         places = [place for place, name in enumerate(families) if name == family]
-        assert max(b - a for a, b in zip(places, places[1:], strict=False)) <= 26
+        assert max(b - a for a, b in pairwise(places)) <= 26
 
 
 def test_gold_passages_are_in_the_corpus() -> None:

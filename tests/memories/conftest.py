@@ -23,12 +23,12 @@ from mia.types import (
 )
 
 
-def _lookup(number: int, asked: str, found: str | None, passage: str) -> Turn:
+def _lookup(asked: str, found: str | None, passage: str) -> Turn:
     """One step of the stepwise executor."""
-    shown = Passage(id=f"p{number}", title="A page", text=passage, url="https://wiki.example/page")
+    shown = Passage(id=passage, title="A page", text=passage, url="https://wiki.example/page")
     return Turn(
         thought=asked,
-        call=ToolCall(name="search", arguments={"query_list": [asked], "step": number}),
+        call=ToolCall(name="search", arguments={"query_list": [asked]}),
         observation=Observation(text=passage, passages=(shown,)),
         found=found,
     )
@@ -50,11 +50,12 @@ def _film_episode(
 ) -> Episode:
     """Asks when a film's director was born, in two lookups."""
     plan = parse_plan(f"#1 Who directed [{film}]?\n#2 When was #1 {verb}?\nanswer #2")
-    turns = (
-        _lookup(1, f"Who directed {film}?", director, f"{film} was made by {director}."),
-        _lookup(2, f"When was {director} {verb}?", date, f"{director} was {verb} on {date}."),
-        Turn(answer=date),
-    )
+    turns = [_lookup(f"Who directed {film}?", director, f"{film} was made by {director}.")]
+    if director:
+        passage = f"{director} was {verb} on {date}."
+        turns.append(_lookup(f"When was {director} {verb}?", date, passage))
+    if outcome == "answered":
+        turns.append(Turn(answer=date))
     return Episode(
         id=id or f"episode of {film}",
         question=Question(
@@ -66,7 +67,7 @@ def _film_episode(
         ),
         recollection=recollection or Recollection(),
         plan=plan,
-        trajectory=Trajectory(turns=turns, outcome=outcome),
+        trajectory=Trajectory(turns=tuple(turns), outcome=outcome),
         verdict=Verdict(value=verdict, judge="exact_match"),
         started="2026-01-01T00:00:00.000+00:00",
     )

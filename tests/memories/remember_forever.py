@@ -33,7 +33,8 @@ def _episode(name: str, number: int) -> Episode:
     plan = parse_plan(f"#1 Who {name}{way} [Thing {number}]?\nanswer #1")
     passage = Passage(id="p", title="Thing", text=f"Thing {number} is by Ann Lee.")
     turn = Turn(
-        call=ToolCall(name="search", arguments={"query_list": ["Thing"], "step": 1}),
+        thought=f"Who {name}{way} Thing {number}?",
+        call=ToolCall(name="search", arguments={"query_list": ["Thing"]}),
         observation=Observation(text=passage.text, passages=(passage,)),
         found="Ann Lee",
     )

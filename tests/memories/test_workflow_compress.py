@@ -76,7 +76,10 @@ def test_subjects_are_lettered_in_the_order_of_the_plan() -> None:
     plan = parse_plan(
         "#1 When was [Raketa mena] released?\n#2 When was [Jaws 2] released?\nanswer first #1 #2"
     )
-    turns = (_search("Raketa mena release", step=1, found="1970"), _search("Jaws 2", step=2))
+    turns = (
+        _search("Raketa mena release", found="1970", thought="When was Raketa mena released?"),
+        _search("Jaws 2", thought="When was Jaws 2 released?"),
+    )
     episode = _episode("Which came first, Jaws 2 or Raketa mena?", plan, turns)
     workflow = compressed(episode)
     assert workflow.question_template == "Which came first, [B] or [A]?"
@@ -87,20 +90,28 @@ def test_subjects_are_lettered_in_the_order_of_the_plan() -> None:
 def test_a_step_tried_twice_is_one_step() -> None:
     plan = parse_plan("#1 Who directed [Jaws]?\n#2 When was #1 born?\nanswer #2")
     turns = (
-        _search("Who directed Jaws?", step=1),
-        _search("Jaws director", step=1, found="Ann Lee"),
-        _search("When was Ann Lee born?", step=2, found="1950"),
+        _search("Who directed Jaws?", thought="Who directed Jaws?"),
+        _search("Jaws director", thought="Who directed Jaws?", found="Ann Lee"),
+        _search("Ann Lee", thought="When was Ann Lee born?", found="1950"),
+        Turn(answer="1950"),
     )
     steps = compressed(_episode("When was the director of Jaws born?", plan, turns)).steps
-    assert [step.query for step in steps] == ["[A] director", "When was #1 born?"]
+    assert [(step.purpose, step.query) for step in steps] == [
+        ("Who directed [A]?", "[A] director"),
+        ("When was #1 born?", "#1"),
+    ]
 
 
-def test_steps_are_counted_where_the_calls_do_not_number_them() -> None:
+def test_a_run_that_goes_its_own_way_is_numbered_by_its_lookups() -> None:
     plan = parse_plan("#1 Who directed [Jaws]?\n#2 When was #1 born?\nanswer #2")
-    turns = (_search("who made Jaws", found="Ann Lee"), _search("Ann Lee born", found="1950"))
-    steps = compressed(_episode("When was the director of Jaws born?", plan, turns)).steps
-    assert [step.purpose for step in steps] == ["Who directed [A]?", "When was #1 born?"]
-    assert steps[1].query == "#1 born"
+    turns = (
+        _search("Jaws film", text="Jaws is by Ann Lee", thought="Who directed Jaws?"),
+        _search("Ann Lee", text="Ann Lee", thought="So it was Ann Lee."),
+        _search("Ann Lee birth", text="born 1950", thought="When was Ann Lee born?"),
+    )
+    workflow = compressed(_episode("When was the director of Jaws born?", plan, turns))
+    assert [step.query for step in workflow.steps] == ["[A] film", "#1", "#1 birth"]
+    assert workflow.plan == "#1 Who directed [A]?\n#2 When was #1 born?\nanswer #2"
 
 
 def test_a_run_in_prose_cites_the_lookup_that_brought_a_name_up() -> None:
@@ -118,22 +129,27 @@ def test_a_run_in_prose_cites_the_lookup_that_brought_a_name_up() -> None:
     assert {step.yielded for step in workflow.steps} == {"some text"}
 
 
-def test_of_a_replanned_run_the_replan_is_kept(film_episode: Films) -> None:
+def test_of_a_replanned_run_the_replan_is_kept_with_what_it_took_over(film_episode: Films) -> None:
     first = film_episode()
-    replan = parse_plan("#1 Who produced [Jaws]?\nanswer #1")
+    replan = parse_plan("#1 Who directed [Jaws]?\n#2 Where was #1 born?\nanswer #2")
     again = Trajectory(
-        turns=(*first.trajectory.turns, _search("Jaws producer", step=1, found="Ann Lee")),
+        turns=(
+            *first.trajectory.turns,
+            Turn(thought="Who directed Jaws?", found="Steven Spielberg"),
+            _search("Steven Spielberg", thought="Where was Steven Spielberg born?", found="Ohio"),
+            Turn(answer="Ohio"),
+        ),
         outcome="answered",
     )
     episode = replace(
         first, reflection=Reflection(goal_met=False), replan=replan, retrajectory=again
     )
-    episode = replace(
-        episode, retrajectory=replace(again, turns=(*again.turns, Turn(answer="Ann Lee")))
-    )
     workflow = compressed(episode)
-    assert workflow.plan == "#1 Who produced [A]?\nanswer #1"
-    assert [step.query for step in workflow.steps] == ["[A] producer"]
+    assert workflow.plan == "#1 Who directed [A]?\n#2 Where was #1 born?\nanswer #2"
+    assert [(step.query, step.yielded) for step in workflow.steps] == [
+        ("Who directed [A]?", "a person"),
+        ("#1", "a place"),
+    ]
 
 
 def test_an_answer_without_a_lookup_leaves_no_workflow(film_episode: Films) -> None:
@@ -221,8 +237,15 @@ def typed_episodes(draw: st.DrawFn) -> tuple[Episode, list[str], list[str]]:
     rule = Rule(op="step", steps=(2,))
     plan = Plan(text=render_plan(steps, rule), steps=steps, rule=rule)
     turns = (
-        _search(f"Who directed {film}? {extra}", " ".join(hostile), 1, director),
-        _search(f"When was {director} born? {' '.join(hostile)}", date, 2, date),
+        _search(
+            f"Who directed {film}? {extra}", " ".join(hostile), director, f"Who directed {film}?"
+        ),
+        _search(
+            f"When was {director} born? {' '.join(hostile)}",
+            date,
+            date,
+            f"When was {director} born? {extra}",
+        ),
         Turn(answer=date),
     )
     golds = (draw(_fact), date)
@@ -297,11 +320,10 @@ def test_masking_takes_any_text_and_leaves_no_digit_but_its_own(text: str) -> No
 def _search(
     query: str,
     text: str = "some page",
-    step: int | None = None,
     found: str | None = None,
     thought: str = "",
 ) -> Turn:
-    arguments = {"query_list": [query]} if step is None else {"query_list": [query], "step": step}
+    arguments = {"query_list": [query]}
     passage = Passage(id="p", title="Page", text=text)
     return Turn(
         thought=thought,

@@ -131,7 +131,7 @@ async def test_a_success_keeps_its_shorter_way_and_its_counts(
     long = film_episode("Heat")
     first = long.trajectory.turns[0].call
     assert first is not None
-    queries = {"query_list": ["Who directed Heat?", "Heat who directed it"], "step": 1}
+    queries = {"query_list": ["Who directed Heat?", "Heat who directed it"]}
     wordy = replace(long.trajectory.turns[0], call=replace(first, arguments=queries))
     rambling = Trajectory(turns=(wordy, *long.trajectory.turns[1:]), outcome="answered")
     await memory.remember(replace(long, trajectory=rambling))

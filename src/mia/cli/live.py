@@ -101,10 +101,10 @@ class Live:
             self._body(text, "yellow")
         else:
             self._body(episode.answer, "bold")
-        usage = episode.usage
+        usage, gold = episode.usage, episode.question.answers
         self._console.print(
             f"  {_MARKS[verdict.value.value]} [dim]by {escape(verdict.judge)}"
-            f"{f', expected {escape(episode.question.answers[0])}' if episode.question.answers else ''}"
+            f"{f', expected {escape(gold[0])}' if gold else ''}"
             f" · {episode.seconds:.1f} s · {usage.calls} calls · {usage.tokens:,} tokens[/]"
         )
         for fault in episode.faults:

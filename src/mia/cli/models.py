@@ -28,9 +28,8 @@ def list_models(
                         "bytes": model.size, "path": str(catalog.place(folder, model))})  # fmt: skip
         else:
             state = "here   " if here else "missing"
-            print(
-                f"{state}  {model.name:14} {model.size / 1e6:6.0f} MB  {model.licence}  {model.what}"
-            )
+            size = f"{model.size / 1e6:6.0f} MB"
+            print(f"{state}  {model.name:14} {size}  {model.licence}  {model.what}")
 
 
 @app.command("get")

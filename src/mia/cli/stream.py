@@ -155,7 +155,8 @@ def tally(name: str, asked: Sequence[Question], done: dict[str, Episode]) -> Tal
 
 def _standing(now: Tally) -> str:
     share = f"{now.accuracy:.1%} right" if now.accuracy is not None else "unjudged"
-    return f"{share} · {now.usage.tokens / max(1, now.done):,.0f} tokens and {now.seconds / max(1, now.done):.1f} s each"
+    each = max(1, now.done)
+    return f"{share} · {now.usage.tokens / each:,.0f} tokens and {now.seconds / each:.1f} s each"
 
 
 def _line(number: int, episode: Episode) -> str:
@@ -171,20 +172,14 @@ def summary(now: Tally) -> None:
     table = Table(title=f"run {now.run}", show_header=False, title_justify="left")
     each = max(1, now.done)
     if now.accuracy is not None:
-        table.add_row(
-            "right",
-            f"{now.correct} of {now.judged} = {now.accuracy:.3f}  (95 %: {now.low:.3f} to {now.high:.3f})",
-        )
+        interval = f"(95 %: {now.low:.3f} to {now.high:.3f})"
+        table.add_row("right", f"{now.correct} of {now.judged} = {now.accuracy:.3f}  {interval}")
     if now.f1 is not None:
         table.add_row("F1", f"{now.f1:.3f}")
-    table.add_row(
-        "questions",
-        f"{now.done} of {now.questions}: {now.answered} answered, {now.abstained} abstained, {now.failed} failed",
-    )
-    table.add_row(
-        "each",
-        f"{now.seconds / each:.1f} s, {now.usage.calls / each:.1f} calls, {now.usage.tokens / each:,.0f} tokens",
-    )
+    ends = f"{now.answered} answered, {now.abstained} abstained, {now.failed} failed"
+    table.add_row("questions", f"{now.done} of {now.questions}: {ends}")
+    calls, tokens = now.usage.calls / each, now.usage.tokens / each
+    table.add_row("each", f"{now.seconds / each:.1f} s, {calls:.1f} calls, {tokens:,.0f} tokens")
     if now.usage.money:
         table.add_row("cost", f"${now.usage.money:.4f}")
     console(err=not sys.stdout.isatty()).print(table)

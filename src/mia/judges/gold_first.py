@@ -1,4 +1,4 @@
-"""The default judge: a gold answer decides where there is one, another judge where there is none."""
+"""The default judge: a gold answer decides where there is one, another judge elsewhere."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -123,7 +122,7 @@ def get(
             )
         for companion in model.companions:
             _place_companion(companion, target.parent)
-        os.replace(fresh, target)
+        fresh.replace(target)
     say(f"{model.name} is ready: {target}")
     return target
 

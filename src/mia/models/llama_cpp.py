@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -26,10 +26,18 @@ _CONTEXT = 2048
 _CONTROL = re.compile(r"<\|(?=[a-z_]+\|>)")
 
 
+class _Token(msgspec.Struct, frozen=True):
+    logprob: float
+
+
+class _Logprobs(msgspec.Struct, frozen=True):
+    content: list[_Token] | None = None
+
+
 class _Choice(msgspec.Struct, frozen=True):
     text: str
     finish_reason: str | None = None
-    logprobs: dict[str, Any] | None = None
+    logprobs: _Logprobs | None = None
 
 
 class _Counts(msgspec.Struct, frozen=True):
@@ -49,6 +57,19 @@ class _Completion(msgspec.Struct, frozen=True):
     error: _Failure | None = None
 
 
+class _Server(Protocol):
+    """The part of `xllamacpp.Server` that is used."""
+
+    def handle_completions(self, request: dict[str, Any], /) -> object: ...
+
+
+def _xllamacpp() -> Any:
+    """The native library, loaded by the first engine: it has no types, and takes a while."""
+    import xllamacpp  # pyright: ignore[reportMissingTypeStubs]
+
+    return xllamacpp
+
+
 class Engine:
     """A llama.cpp server inside this process, without its sockets being used."""
 
@@ -61,10 +82,9 @@ class Engine:
         for path in (model, *(adapters or {}).values()):
             if not path.is_file():
                 raise MissingError(f"no model file at {path}; run: mia models get smollm2-135m")
-        import xllamacpp
-
+        native = _xllamacpp()
         self._adapters = list(adapters or {})
-        params = xllamacpp.CommonParams()
+        params = native.CommonParams()
         params.model.path = str(model)
         params.n_parallel = len(self._adapters) + 1
         params.n_ctx = _CONTEXT * params.n_parallel
@@ -73,11 +93,11 @@ class Engine:
         params.warmup = False
         params.verbosity = -1
         params.lora_adapters = [
-            xllamacpp.CommonAdapterLoraInfo(str(path), 1.0) for path in (adapters or {}).values()
+            native.CommonAdapterLoraInfo(str(path), 1.0) for path in (adapters or {}).values()
         ]
         params.lora_init_without_apply = True
         try:
-            self._server = xllamacpp.Server(params)
+            self._server: _Server = native.Server(params)
         except RuntimeError as error:
             raise ModelError(f"llama.cpp cannot load {model}: {error}") from error
         self._slots = [asyncio.Lock() for _ in range(params.n_parallel)]
@@ -125,12 +145,12 @@ def _read(raw: object, seconds: float) -> Reply:
         completion_tokens=answer.usage.completion_tokens,
         seconds=seconds,
     )
-    tokens = (choice.logprobs or {}).get("content") or []
+    tokens = (choice.logprobs.content if choice.logprobs else None) or ()
     return Reply(
         text=choice.text,
         usage=usage,
         truncated=choice.finish_reason == "length",
-        logprob=sum(float(token["logprob"]) for token in tokens),
+        logprob=sum(token.logprob for token in tokens),
     )
 
 
@@ -162,9 +182,7 @@ def _grammar_of(shape: Shape | None) -> str | None:
         case Grammar(gbnf=gbnf):
             return gbnf
         case Schema(schema=schema):
-            import xllamacpp
-
-            return str(xllamacpp.json_schema_to_grammar(schema))
+            return str(_xllamacpp().json_schema_to_grammar(schema))
         case None:
             return None
 

@@ -1,4 +1,4 @@
-"""Offline text search: BM25 over a tantivy index on disk, memory-mapped, so that it opens at once."""
+"""Offline text search: BM25 over a tantivy index on disk, memory-mapped: it opens at once."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Compresses an episode into a workflow, without a model: how it went, never what was found.
 
-Typed runs (one lookup a plan step) keep the numbering of the plan, so that the plan's template can
-be reused as it stands; runs of prose plans are numbered by their lookups. Everything stored is
+Runs that ask the steps of a typed plan one after another keep the plan's numbering; all others are
+numbered by their lookups. Everything stored is
 built from templates and fixed words, so no answer, name, number or address of the run gets in.
 Purposes come from the plan's steps; free thoughts are not read, they are full of facts.
 """
@@ -73,7 +73,7 @@ def compress(episode: Episode, namespace: str, id: str) -> Workflow | None:
     if plan is None:
         return None
     lookups = _lookups(episode, plan)
-    if not lookups:
+    if not any(lookup.tool for lookup in lookups):
         return None
     veil = _veil(episode, plan, lookups)
     question = veil.hide(episode.question.text)
@@ -110,34 +110,47 @@ def _lookups(episode: Episode, plan: Plan) -> tuple[_Lookup, ...]:
     """The lookups of the final execution, numbered. A typed replan numbers its steps anew, so what
     ran before it counts as another run; a replan in prose builds on what ran before."""
     turns = episode.final.turns
+    own = turns
     if episode.final is episode.retrajectory and plan.steps:
-        turns = turns[len(episode.trajectory.turns) :] or turns
-    calls = [turn for turn in turns if turn.call is not None]
-    numbers = _step_numbers(calls, plan)
-    if numbers is not None:
-        return _by_step(calls, numbers, plan)
+        own = turns[len(episode.trajectory.turns) :] or turns
+    steps = _by_step(own, plan)
+    if steps is not None:
+        return tuple(
+            _lookup(_with_call(turn, turns), number, step)
+            for number, (turn, step) in enumerate(zip(steps, plan.steps, strict=False), 1)
+        )
+    calls = [turn for turn in own if turn.call is not None]
     return tuple(_lookup(turn, number) for number, turn in enumerate(_few(calls), 1))
 
 
-def _step_numbers(calls: list[Turn], plan: Plan) -> list[int] | None:
-    """The plan step of each call; None when the run did not go step by step."""
-    given = [turn.call.arguments.get("step") if turn.call else None for turn in calls]
-    unnumbered = all(number is None for number in given)
-    if unnumbered and any(turn.found is not None for turn in calls):
-        given = list(range(1, len(calls) + 1))
-    numbers = [number for number in given if type(number) is int]
-    fits = len(numbers) == len(calls) and all(1 <= n <= len(plan.steps) for n in numbers)
-    return numbers if fits else None
+def _by_step(turns: tuple[Turn, ...], plan: Plan) -> list[Turn] | None:
+    """The last turn of each plan step that was taken; None for a run that did not ask the plan's
+    questions one after another. Turns that ask the same are tries of one step."""
+    taken: list[Turn] = []
+    for turn in turns:
+        if turn.answer is not None:
+            continue
+        if taken and turn.thought == taken[-1].thought and taken[-1].found is None:
+            taken[-1] = turn
+        elif len(taken) < len(plan.steps) and _asks(turn.thought, plan.steps[len(taken)]):
+            taken.append(turn)
+        else:
+            return None
+    return taken or None
 
 
-def _by_step(calls: list[Turn], numbers: list[int], plan: Plan) -> tuple[_Lookup, ...]:
-    """One lookup a plan step: the one that found something, else the last try."""
-    best: dict[int, Turn] = {}
-    for number, turn in zip(numbers, calls, strict=True):
-        if number not in best or turn.found is not None:
-            best[number] = turn
-    ordered = sorted(best.items())[:MAX_STEPS]
-    return tuple(_lookup(turn, number, plan.steps[number - 1]) for number, turn in ordered)
+def _asks(thought: str, step: Step) -> bool:
+    """Whether a thought is a step's question, its citations filled in with anything."""
+    parts = re.split(r"#\d+", plain(step.text))
+    return re.fullmatch(".+".join(map(re.escape, parts)), thought, re.DOTALL) is not None
+
+
+def _with_call(turn: Turn, turns: tuple[Turn, ...]) -> Turn:
+    """The turn that made the lookup, where this one only repeats what an earlier run found."""
+    if turn.call is not None:
+        return turn
+    made = (t for t in turns if t.call and t.thought == turn.thought and t.found == turn.found)
+    return next(made, turn)
 
 
 def _few(calls: list[Turn]) -> list[Turn]:

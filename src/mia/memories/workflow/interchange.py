@@ -36,7 +36,7 @@ def export(store: Store, path: Path, namespace: str | None = None) -> int:
             file.writelines(encode(workflow) + b"\n" for workflow in workflows)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(fresh, path)
+        fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
     _sync_folder(path.parent)

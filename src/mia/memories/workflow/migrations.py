@@ -6,7 +6,6 @@ statements, since sqlite3's executescript would commit on its own.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -107,4 +106,4 @@ def _back_up(path: Path, version: int) -> None:
     fresh.unlink(missing_ok=True)
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(fresh)) as copy:
         source.backup(copy)
-    os.replace(fresh, target)
+    fresh.replace(target)
