@@ -15,8 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A room may import rooms of its own or a lower floor. A shelf stands on the floor of its contract.
 FLOORS: dict[str, int] = {
     "types": 0, "errors": 0,
-    "prompts": 1, "model": 1, "tool": 1, "grammar": 1, "intervals": 1, "snippets": 1, "titles": 1,
-    "render": 1, "reading": 1,
+    "prompts": 1, "locks": 1, "model": 1, "tool": 1, "grammar": 1, "intervals": 1, "snippets": 1,
+    "titles": 1, "render": 1, "reading": 1,
     "models": 2, "search": 2, "tools": 2,
     "memory": 2, "planner": 2, "executor": 2, "judge": 2,
     "config": 3, "memories": 3, "planners": 3, "executors": 3, "judges": 3, "datasets": 3,

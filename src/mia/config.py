@@ -9,7 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -17,7 +17,9 @@ from mia.errors import ConfigError
 from mia.executor import Budget
 from mia.memory import Weights
 
-EMBEDDED = "embedded"
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Positive = Annotated[int, msgspec.Meta(ge=1)]
+_Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,9 +29,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     model: str
     api_key_env: str = "MIA_API_KEY"
     """The environment variable that holds the key; the key itself is never written down."""
-    deadline: float = 120.0
+    deadline: _Seconds = 120.0
     """Seconds for one call, with all its retries."""
-    concurrency: int = 8
+    concurrency: _Positive = 8
     grammars: bool = False
     """Whether the server takes llama.cpp grammars."""
     dollars_per_million_prompt: float = 0.0
@@ -52,8 +54,8 @@ class Models(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much is recalled, and by which scores."""
 
-    successes: int = 2
-    failures: int = 1
+    successes: _Count = 2
+    failures: _Count = 1
     weights: Weights = Weights()
     exclude_same_task: bool = True
 
@@ -61,7 +63,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where evidence comes from."""
 
-    passages: int = 5
+    passages: _Positive = 5
     """How many a query returns."""
     corpus: str | None = None
     """A corpus file or folder, or an index built from one; None for the built-in demo corpus."""
@@ -85,7 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     judge: Literal["auto", "exact", "reference", "panel"] = "auto"
     """auto: a gold answer is compared; without one, a panel of an endpoint's model, if there is
     one."""
-    threads: int = 0
+    threads: _Count = 0
     """For the embedded model; 0 for one a core."""
     smollm2: str = ""
     """A local SmolLM2-135M-Instruct GGUF to use in place of the fetched one."""
@@ -97,7 +99,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def folder(self) -> Path:
-        return Path(self.home)
+        return Path(self.home).expanduser()
 
 
 class Secrets:
@@ -165,8 +167,6 @@ def _find(path: Path | None, env: Mapping[str, str]) -> Path | None:
 
 
 def _data_folder(env: Mapping[str, str]) -> Path:
-    if env.get("MIA_HOME"):
-        return Path(env["MIA_HOME"]).expanduser()
     home = Path(env.get("HOME") or "~").expanduser()
     return Path(env.get("XDG_DATA_HOME") or home / ".local" / "share") / "mia"
 

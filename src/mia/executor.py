@@ -36,7 +36,7 @@ class Executor(Protocol):
         ...
 
 
-class Budget(Noun, frozen=True):
+class Budget(Noun, frozen=True, forbid_unknown_fields=True):
     """What one question may cost, over all its executions; only the time starts anew with each."""
 
     calls: int = 30

@@ -12,7 +12,7 @@ _CLOSING = frozenset(")!'\".%")
 def literal(text: str) -> str:
     """A text as a GBNF terminal."""
     escaped = "".join(
-        f"\\{char}" if char in '"\\' else char if char.isprintable() else f"\\u{ord(char):04x}"
+        f"\\{char}" if char in '"\\' else char if char.isprintable() else f"\\U{ord(char):08x}"
         for char in text
     )
     return f'"{escaped}"'

@@ -6,7 +6,7 @@ import math
 
 
 def wilson(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
-    """The Wilson score interval of a share (Wilson 1927), 95 % by default; (0, 1) without trials."""
+    """The Wilson score interval of a share (1927), 95 % by default; (0, 1) without trials."""
     if trials == 0:
         return 0.0, 1.0
     share = successes / trials

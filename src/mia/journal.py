@@ -8,17 +8,19 @@ killed goes on where it stopped: nothing twice, nothing lost.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import sqlite3
 import threading
 import zlib
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from mia.errors import ConfigError, StoreError
+from mia.locks import alone
 from mia.types import Episode, Noun, Remembered, decode, encode
 
 _VERSION = 1
@@ -40,6 +42,7 @@ CREATE TABLE episode (
 ) STRICT;
 CREATE INDEX episode_by_run ON episode (run, id);
 """
+_KNOWN = "SELECT 1 FROM episode WHERE run = ? AND question_id = ?"
 
 
 class Entry(Noun, frozen=True):
@@ -54,19 +57,21 @@ class Journal:
     """The file. Safe for several threads and processes."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._lock = threading.Lock()
-        try:
+        with self._telling():
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(
                 path, timeout=30, isolation_level=None, check_same_thread=False
             )
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute("PRAGMA foreign_keys=ON")
-            self._prepare()
-        except sqlite3.Error as error:
-            raise StoreError(f"cannot open the journal {path}: {error}") from error
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=FULL")
+                self._db.execute("PRAGMA foreign_keys=ON")
+                self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
 
     def _prepare(self) -> None:
         with self._writing() as db:
@@ -83,17 +88,28 @@ class Journal:
 
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Connection]:
-        with self._lock:
+        with self._lock, self._telling():
+            self._db.execute("BEGIN IMMEDIATE")
             try:
-                self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
                 self._db.execute("COMMIT")
-            except BaseException as error:
+            finally:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-                if isinstance(error, sqlite3.Error):
-                    raise StoreError(f"cannot write to {self._path}: {error}") from error
-                raise
+
+    @contextmanager
+    def _telling(self) -> Generator[None]:
+        """Errors of the disk and of SQLite as StoreError, with the file's name."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"the journal {self._path}: {error}") from error
+
+    def alone(self, run: str) -> AbstractContextManager[None]:
+        """Keeps other processes from going on with the same run meanwhile. Raises StoreError when
+        one is at it."""
+        lock = self._path.parent / "runs" / f"{hashlib.sha256(run.encode()).hexdigest()[:16]}.lock"
+        return alone(lock, f"another process is going on with run {run!r}; let it end, or stop it")
 
     def open_run(self, name: str, config: str) -> RunRecord:
         """A run to write to, new or begun before. Raises ConfigError when it was begun under
@@ -111,7 +127,7 @@ class Journal:
 
     def entries(self, run: str) -> list[Entry]:
         """What is written of a run, oldest first. Raises StoreError for a damaged row."""
-        with self._lock:
+        with self._lock, self._telling():
             rows = self._db.execute(
                 "SELECT id, body, checksum, remembered FROM episode WHERE run = ? ORDER BY rowid",
                 (run,),
@@ -121,20 +137,26 @@ class Journal:
     def _entry(self, key: str, body: bytes, checksum: int, remembered: bytes | None) -> Entry:
         if zlib.crc32(body) != checksum:
             raise StoreError(f"episode {key} in {self._path} is damaged")
-        return Entry(
-            episode=decode(body, Episode),
-            remembered=decode(remembered, Remembered) if remembered else None,
-        )
+        try:
+            return Entry(
+                episode=decode(body, Episode),
+                remembered=decode(remembered, Remembered) if remembered else None,
+            )
+        except msgspec.DecodeError as error:
+            raise StoreError(f"episode {key} in {self._path} cannot be read: {error}") from error
 
     def count(self) -> int:
         """How many episodes there are, over all runs."""
-        with self._lock:
+        with self._lock, self._telling():
             return int(self._db.execute("SELECT count(*) FROM episode").fetchone()[0])
 
     def write(self, run: str, episode: Episode) -> None:
         """Raises StoreError when the question already has an episode in this run."""
         body = encode(episode)
+        known = (run, episode.question.id)
         with self._writing() as db:
+            if db.execute(_KNOWN, known).fetchone():
+                raise StoreError(f"question {known[1]!r} has an episode in run {run!r} already")
             db.execute(
                 "INSERT INTO episode VALUES (?, ?, ?, ?, ?, NULL, ?)",
                 (episode.id, run, episode.question.id, body, zlib.crc32(body), _now()),

@@ -17,14 +17,14 @@ class Memory(Protocol):
         ...
 
 
-class Weights(Noun, frozen=True):
+class Weights(Noun, frozen=True, forbid_unknown_fields=True):
     """How much each part of a recall score counts. The defaults are the paper's (App. 10)."""
 
     similarity: float = 0.7
     value: float = 0.3
     frequency: float = 0.3
     question: float = 0.8
-    """Share of the question in the similarity of questions with images; the rest is the caption's."""
+    """Share of the question in the similarity where there is an image; the caption has the rest."""
     prior_wins: float = 1.0
     prior_losses: float = 1.0
     """A Beta prior: a newborn workflow is worth 1/2, not 1."""

@@ -116,8 +116,7 @@ class House:
 
     def _demo_corpus(self) -> Path:
         folder = self.settings.folder / "demo"
-        if not (folder / "corpus.jsonl").is_file():
-            world.write(folder)
+        world.write(folder)
         return folder / "corpus.jsonl"
 
     def endpoint(self, role: str) -> Endpoint | None:

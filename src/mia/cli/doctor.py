@@ -66,14 +66,15 @@ def examine(loaded: Loaded, corpus: Path | None) -> Iterator[Check]:
         yield _model(loaded.settings.folder, model, needed=model.name in missing)
     with House(loaded, corpus=corpus) as house:
         yield from _endpoints(house)
+        yield from _embedder(house)
         yield _corpus(house)
     yield from _stores(loaded.settings.folder)
 
 
 def _disk(folder: Path) -> Iterator[Check]:
     existing = next(path for path in (folder, *folder.parents) if path.exists())
-    writable = os.access(existing, os.W_OK)
-    mend = "" if writable else f"make {existing} writable, or set MIA_HOME to another folder"
+    writable = existing.is_dir() and os.access(existing, os.W_OK)
+    mend = "" if writable else f"make {existing} a folder you can write to, or set MIA_HOME to another folder"
     yield Check(what="home", ok=writable, said=str(folder), mend=mend)
     free = shutil.disk_usage(existing).free
     enough = free >= _FREE
@@ -112,10 +113,24 @@ def _endpoint(house: House, role: str, name: str) -> Check:
     return Check(what=role, ok=True, said=f"{name} answered in {reply.usage.seconds:.1f} s")
 
 
+def _embedder(house: House) -> Iterator[Check]:
+    endpoint = house.settings.models.embedder
+    if endpoint is None:
+        return
+    name = f"{endpoint.model} at {endpoint.base_url}"
+    try:
+        dimensions = asyncio.run(house.embedder.embed(["A question."])).shape[1]
+    except MIAError as error:
+        mend = "check [models.embedder] in mia.toml"
+        yield Check(what="embedder", ok=False, said=f"{name}: {error}", mend=mend)
+    else:
+        yield Check(what="embedder", ok=True, said=f"{name}, {dimensions} dimensions")
+
+
 def _corpus(house: House) -> Check:
     try:
         folder = house.index()
-    except MIAError as error:
+    except (MIAError, OSError) as error:
         return Check(what="corpus", ok=False, said=str(error), mend="mia index build CORPUS")
     return Check(what="corpus", ok=True, said=str(folder))
 

@@ -115,7 +115,7 @@ class Live:
 
     def _body(self, text: str, style: str = "") -> None:
         if text:
-            self._console.print(Padding(Text(text, style=style), (0, 0, 0, 4)))
+            self._console.print(Padding(Text(text, style=style), (0, 0, 0, 4), expand=False))
 
 
 def _parts(recalled: Recalled) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import typer
 
 from mia.cli import ask, corpus, demo, doctor, memory, models, stream
-from mia.errors import MIAError
+from mia.errors import MIAError, StoreError
 
 app = typer.Typer(
     name="mia",
@@ -26,13 +27,14 @@ app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 
 
-def main() -> None:
-    """Runs the command line. An error that MIA raises on purpose is one line on stderr."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line. An error that MIA raises on purpose, or one of the disk, is one line
+    on stderr."""
     try:
-        app()
+        app(arguments)
     except MIAError as error:
         print(f"mia: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("mia: interrupted", file=sys.stderr)
-        sys.exit(130)
+    except OSError as error:
+        print(f"mia: {error}", file=sys.stderr)
+        sys.exit(StoreError.exit_code)

@@ -15,6 +15,7 @@ from mia.datasets.jsonl import question_of
 from mia.errors import InputError
 from mia.memories.workflow import interchange
 from mia.memories.workflow.store import Store
+from mia.team import House
 from mia.types import Recalled, Workflow
 
 app = typer.Typer(help="Look into memory, take it out, put it in.", no_args_is_help=True)
@@ -104,7 +105,7 @@ def search(
 ) -> None:
     """What would be recalled for a question, and why."""
     question = question_of(query, "the question")
-    with options.house(options.settings(config, home, namespace)) as house:
+    with House(options.settings(config, home, namespace), say=note) as house:
         recollection = asyncio.run(house.memory.recall(question))
     if as_json:
         print_json(recollection)

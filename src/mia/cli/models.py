@@ -24,8 +24,9 @@ def list_models(
     for model in catalog.KNOWN:
         here = catalog.present(folder, model)
         if as_json:
+            path = str(catalog.place(folder, model))
             print_json({"name": model.name, "present": here, "licence": model.licence,
-                        "bytes": model.size, "path": str(catalog.place(folder, model))})  # fmt: skip
+                        "bytes": model.size, "path": path})  # fmt: skip
         else:
             state = "here   " if here else "missing"
             size = f"{model.size / 1e6:6.0f} MB"

@@ -71,12 +71,14 @@ def stream(
         name = run or f"{questions.stem}-{ULID() if fresh else digest}"
         record = house.run(name, about)
         team = house.team(record, memory=not no_memory)
-        try:
-            tally = asyncio.run(_stream(asked, house, team, name, live, as_json))
-        except KeyboardInterrupt:
-            done = len(record.entries())
-            note(f"\nstopped after {done} of {len(asked)}; the same command goes on from there")
-            raise
+        with house.journal.alone(name):
+            try:
+                tally = asyncio.run(_stream(asked, house, team, name, live, as_json))
+            except KeyboardInterrupt:
+                same = f"the same command with --run {name}" if fresh else "the same command"
+                done = len(record.entries())
+                note(f"\nstopped after {done} of {len(asked)}; {same} goes on from there")
+                raise
     if as_json:
         print_json(tally)
     else:

@@ -50,7 +50,7 @@ def load(path: Path) -> tuple[Question, ...]:
 def _question(line: bytes, where: str) -> Question:
     try:
         row = msgspec.json.decode(line, type=_Row)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{where}: {error}") from error
     gold = tuple(row.answers or ([row.answer] if row.answer is not None else []))
     return question_of(
@@ -76,6 +76,8 @@ def question_of(
 ) -> Question:
     """A question that can be asked. Raises InputError for an empty or an endless one."""
     asked = text.strip()
+    if not asked.isascii() and any("\ud800" <= char <= "\udfff" for char in asked):
+        raise InputError(f"{where}: the question is not UTF-8 text")
     if not asked:
         raise InputError(f"{where}: the question is empty")
     if len(asked) > MAX_CHARS:

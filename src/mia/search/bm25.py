@@ -12,6 +12,7 @@ import msgspec
 import tantivy
 
 from mia.errors import MissingError, SearchError, StoreError
+from mia.locks import alone
 from mia.titles import name_of
 from mia.types import Passage
 
@@ -22,6 +23,7 @@ _WORD = re.compile(r"\w+")
 _MAX_TERMS = 64
 """A query of a whole page is cut: BM25 gains nothing from more terms and pays for each."""
 _MANIFEST = "mia-index.json"
+_LOCK = ".mia-index.lock"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,32 +48,50 @@ def _schema() -> tantivy.Schema:
 def build(passages: Iterable[Passage], folder: Path, source: str = "") -> int:
     """Writes an index of the passages to `folder`, replacing one that is there; returns how many.
 
-    The index appears whole or not at all: it is written beside and renamed into place.
+    The index appears whole or not at all: it is written beside and renamed into place. Another
+    process that builds the same one is waited for.
     """
-    fresh = folder.with_name(folder.name + ".building")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
+    with alone(folder.parent / _LOCK):
+        fresh = folder.with_name(f"{folder.name}.building")
+        shutil.rmtree(fresh, ignore_errors=True)  # what a killed process left
+        fresh.mkdir()
+        try:
+            count = _write(passages, fresh, source)
+            _swap(fresh, folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return count
+
+
+def _write(passages: Iterable[Passage], fresh: Path, source: str) -> int:
+    """Fills an empty folder with an index."""
     index = tantivy.Index(_schema(), path=str(fresh))
     writer = index.writer(heap_size=128_000_000, num_threads=1)
     count = 0
-    for passage in passages:
-        writer.add_document(
-            tantivy.Document(
-                id=passage.id,
-                title_exact=passage.title.casefold(),
-                name_exact=name_of(passage.title).casefold(),
-                title=passage.title,
-                text=passage.text,
-                url=passage.url or "",
-            )
-        )
-        count += 1
-    writer.commit()
-    writer.wait_merging_threads()
+    try:
+        for passage in passages:
+            writer.add_document(_document(passage))
+            count += 1
+        writer.commit()
+    except BaseException:
+        writer.rollback()
+        raise
+    finally:
+        writer.wait_merging_threads()
     manifest = Manifest(format=1, passages=count, source=source)
     (fresh / _MANIFEST).write_bytes(msgspec.json.encode(manifest))
-    _swap(fresh, folder)
     return count
+
+
+def _document(passage: Passage) -> tantivy.Document:
+    return tantivy.Document(
+        id=passage.id,
+        title_exact=passage.title.casefold(),
+        name_exact=name_of(passage.title).casefold(),
+        title=passage.title,
+        text=passage.text,
+        url=passage.url or "",
+    )
 
 
 def _swap(fresh: Path, folder: Path) -> None:
@@ -89,17 +109,24 @@ def is_index(folder: Path) -> bool:
     return (folder / _MANIFEST).is_file()
 
 
+def _characters(text: str) -> str:
+    """A text as tantivy takes it: half a surrogate pair is no character."""
+    return text.encode("utf-8", "ignore").decode().strip()
+
+
 class BM25:
     """A corpus on disk. Safe to share between tasks and threads."""
 
     def __init__(self, folder: Path) -> None:
         if not is_index(folder):
             raise MissingError(f"no search index at {folder}; run: mia index build CORPUS")
-        self.manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=Manifest)
         try:
+            self.manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=Manifest)
             self._index = tantivy.Index(_schema(), path=str(folder))
-        except ValueError as error:
-            raise StoreError(f"cannot open the index at {folder}: {error}") from error
+        except (ValueError, OSError) as error:
+            raise StoreError(
+                f"cannot open the index at {folder}: {error}; build it again: mia index build"
+            ) from error
         self._searcher = self._index.searcher()
 
     async def search(self, query: str, limit: int) -> tuple[Passage, ...]:
@@ -108,6 +135,7 @@ class BM25:
 
     def search_now(self, query: str, limit: int) -> tuple[Passage, ...]:
         """`search`, for callers that are not async."""
+        query = _characters(query)
         words = _WORD.findall(query)[:_MAX_TERMS]
         if not words:
             return ()
@@ -122,7 +150,7 @@ class BM25:
             raise SearchError(f"cannot search for {query[:80]!r}: {error}") from error
         clauses = [(tantivy.Occur.Should, parsed)]
         for field in ("title_exact", "name_exact"):
-            exact = tantivy.Query.term_query(_schema(), field, query.strip().casefold())
+            exact = tantivy.Query.term_query(_schema(), field, query.casefold())
             boosted = tantivy.Query.boost_query(
                 tantivy.Query.const_score_query(exact, 1.0), _EXACT_BOOST
             )
@@ -131,7 +159,7 @@ class BM25:
 
     async def page(self, address: str) -> Passage | None:
         """The passage with this id or exactly this title."""
-        return await asyncio.to_thread(self._page_now, address.strip())
+        return await asyncio.to_thread(self._page_now, _characters(address))
 
     def _page_now(self, address: str) -> Passage | None:
         for field, value in (("id", address), ("title_exact", address.casefold())):

@@ -55,7 +55,7 @@ def _jsonl(path: Path) -> Iterator[Passage]:
 def _passage(line: bytes, path: Path, number: int) -> Passage:
     try:
         row = msgspec.json.decode(line, type=_Row)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path} line {number}: {error}") from error
     if row.contents is not None:
         title, _, text = row.contents.partition("\n")
@@ -68,16 +68,19 @@ def _passage(line: bytes, path: Path, number: int) -> Passage:
 
 
 def _folder(folder: Path) -> Iterator[Passage]:
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _TEXTS)
-    if not files:
-        raise InputError(f"{folder} has no {', '.join(_TEXTS)} files")
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _TEXTS and p.is_file())
+    count = 0
     for path in files:
         name = path.relative_to(folder).as_posix()
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
             raise InputError(f"{path} is not UTF-8 text: {error}") from error
-        yield from _cut(name, path.stem.replace("_", " ").replace("-", " "), text)
+        for passage in _cut(name, path.stem.replace("_", " ").replace("-", " "), text):
+            count += 1
+            yield passage
+    if not count:
+        raise InputError(f"{folder} has no text in {', '.join(_TEXTS)} files")
 
 
 def _cut(name: str, title: str, text: str) -> Iterator[Passage]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -44,11 +44,16 @@ class FaultServer:
     """`async with FaultServer([faults.status(503), faults.ok("yes")]) as server:` answers the first
     request at `server.url` with 503 and the second one well.
 
-    Requests beyond the script get `then`; without one they are a ScriptError when the server ends,
-    and a 400 until then. `GET /v1/models` is always answered, and takes nothing from the script.
+    Requests beyond the script get `then`, or what it makes of them when it is a function; without
+    one they are a ScriptError when the server ends, and a 400 until then. `GET /v1/models` is
+    always answered, and takes nothing from the script.
     """
 
-    def __init__(self, script: Sequence[Fault] = (), then: Fault | None = None) -> None:
+    def __init__(
+        self,
+        script: Sequence[Fault] = (),
+        then: Fault | Callable[[Received], Fault] | None = None,
+    ) -> None:
         self.unused: list[Fault] = list(script)
         """The part of the script that no request came for."""
         self.requests: list[Received] = []
@@ -105,7 +110,7 @@ class FaultServer:
         if self.unused:
             return self.unused.pop(0)
         if self._then is not None:
-            return self._then
+            return self._then(request) if callable(self._then) else self._then
         self._beyond.append(request)
         return Fault(status=400, body=b'{"error":{"message":"the script is at its end"}}')
 

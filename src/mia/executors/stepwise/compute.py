@@ -22,6 +22,10 @@ _NUMBER = re.compile(
     r"(km|kilomet\w+|miles?|mi|metres?|meters?|m|feet|ft|foot)?\b",
     re.IGNORECASE,
 )
+_MEASURE = re.compile(
+    r"\d,\d{3}\b|\d\s*(?:million|billion|thousand|km|kilomet|mile|mi\b|met|m\b|feet|ft|foot)"
+)
+"""A thousands separator or a unit: what the number counts is not years."""
 _SCALE = {"thousand": 1e3, "million": 1e6, "billion": 1e9}
 _METRES = {"k": 1000.0, "mi": 1609.344, "me": 1.0, "m": 1.0, "f": 0.3048}
 _WORD = re.compile(r"\w+")
@@ -102,19 +106,13 @@ def _content(text: str) -> set[str]:
 def before(left: str, right: str) -> bool | None:
     """Whether the left date or number is smaller; None when they cannot be told apart."""
     dates = parse_date(left), parse_date(right)
-    if dates[0] is not None and dates[1] is not None and _plain_dates(left, right):
+    measured = any(_MEASURE.search(text) for text in (left, right))
+    if dates[0] is not None and dates[1] is not None and not measured:
         return _smaller(*_same_grain(dates[0], dates[1]))
     numbers = parse_number(left), parse_number(right)
     if numbers[0] is None or numbers[1] is None:
         return None
     return _smaller(numbers[0], numbers[1])
-
-
-def _plain_dates(*texts: str) -> bool:
-    """Four digits without a unit or a thousands separator read as a year."""
-    return all(
-        re.fullmatch(r"[^\d]*\d{1,2}?[^\d]*\d{3,4}[^\d,]*(?:\d{1,2})?[^\d]*", t) for t in texts
-    )
 
 
 def _same_grain(left: Date, right: Date) -> tuple[Date, Date]:
