@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
 from rich.text import Text
 
 from mia.types import (
@@ -114,8 +113,8 @@ class Live:
         self._console.print(f" [magenta]{text}[/]")
 
     def _body(self, text: str, style: str = "") -> None:
-        if text:
-            self._console.print(Padding(Text(text, style=style), (0, 0, 0, 4), expand=False))
+        for line in text.splitlines():
+            self._console.print(Text(f"    {line}", style=style))
 
 
 def _parts(recalled: Recalled) -> str:

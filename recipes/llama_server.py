@@ -1,0 +1,45 @@
+"""Serves a GGUF over llama.cpp's own OpenAI-compatible HTTP server, on loopback.
+
+    python recipes/llama_server.py [MODEL.gguf] [--port 8080]
+
+Without a model it serves the embedded one, as it is (no adapters). Then, in another terminal:
+
+    MIA_BASE_URL=http://127.0.0.1:8080/v1 MIA_MODEL=local mia ask "..."
+
+A model this small cannot plan in prose or call tools; with `[executor] kind = "stepwise"` and
+`grammars = true` in mia.toml it follows typed plans, badly. It is for trying the plumbing: point
+the same command at a capable model for answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from mia.config import load, rest_idle_threads
+from mia.models.catalog import known, place
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path, nargs="?")
+    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--slots", type=int, default=2)
+    options = parser.parse_args()
+    rest_idle_threads()
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(options.model or place(load().settings.folder, known("smollm2-135m")))
+    params.hostnames, params.port = ["127.0.0.1"], options.port
+    params.n_parallel, params.n_ctx, params.n_gpu_layers = options.slots, 8192 * options.slots, 0
+    params.use_jinja, params.verbosity = True, -1
+    server = xllamacpp.Server(params)
+    print(f"serving {params.model.path} at {server.listening_address}/v1", flush=True)
+    while True:
+        time.sleep(3600)
+
+
+if __name__ == "__main__":
+    main()
