@@ -23,4 +23,6 @@ def real_home() -> Path:
     for home in map(Path, filter(None, HOMES)):
         if all(present(home, model) for model in KNOWN):
             return home
-    pytest.skip("no embedded models: run `mia models get smollm2-135m minilm`, or set MIA_TEST_HOME")
+    pytest.skip(
+        "no embedded models: run `mia models get smollm2-135m minilm`, or set MIA_TEST_HOME"
+    )

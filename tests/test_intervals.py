@@ -10,7 +10,9 @@ from mia.intervals import wilson
 
 
 @given(st.integers(1, 5000), st.data())
-def test_the_interval_is_a_range_of_shares_around_the_share(trials: int, data: st.DataObject) -> None:
+def test_the_interval_is_a_range_of_shares_around_the_share(
+    trials: int, data: st.DataObject
+) -> None:
     successes = data.draw(st.integers(0, trials))
     low, high = wilson(successes, trials)
     assert 0 <= low <= successes / trials + 1e-12 and successes / trials - 1e-12 <= high <= 1

@@ -36,7 +36,9 @@ for number in range(30):
 
 
 def episode(question: str, id: str = "") -> Episode:
-    return Episode(id=id or f"e-{question}", question=Question(text=f"Who is {question}?", id=question))
+    return Episode(
+        id=id or f"e-{question}", question=Question(text=f"Who is {question}?", id=question)
+    )
 
 
 @pytest.fixture
@@ -89,15 +91,15 @@ def test_a_damaged_row_is_named(journal: Journal, path: Path) -> None:
     for name in ("ann", "bob"):
         journal.write("run", episode(name))
     damage(path, "UPDATE episode SET body = substr(body, 1, 20) WHERE question_id = 'bob'")
-    with pytest.raises(StoreError, match="episode e-bob in .* is damaged"):
+    with pytest.raises(StoreError, match=r"episode e-bob in .* is damaged"):
         journal.entries("run")
 
 
 def test_a_row_that_is_whole_but_no_episode_is_named(journal: Journal, path: Path) -> None:
     journal.open_run("run", "")
     journal.write("run", episode("ann"))
-    damage(path, "UPDATE episode SET remembered = CAST('{\"decision\":\"eaten\"}' AS BLOB)")
-    with pytest.raises(StoreError, match="episode e-ann in .* cannot be read"):
+    damage(path, 'UPDATE episode SET remembered = CAST(\'{"decision":"eaten"}\' AS BLOB)')
+    with pytest.raises(StoreError, match=r"episode e-ann in .* cannot be read"):
         journal.entries("run")
 
 
@@ -105,12 +107,14 @@ def test_a_file_of_a_newer_version_is_refused_and_left_alone(path: Path) -> None
     Journal(path).close()
     damage(path, "PRAGMA user_version = 99")
     before = path.read_bytes()
-    with pytest.raises(StoreError, match="another version of MIA .schema 99"):
+    with pytest.raises(StoreError, match=r"another version of MIA .schema 99"):
         Journal(path)
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\x00" + b"x" * 999])
+@pytest.mark.parametrize(
+    "content", [b"no database at all" * 100, b"SQLite format 3\x00" + b"x" * 999]
+)
 def test_a_file_that_is_no_journal_is_named(path: Path, content: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
@@ -143,9 +147,8 @@ def test_two_processes_write_one_run_and_no_question_twice(path: Path) -> None:
 
 def test_only_one_goes_on_with_a_run_at_a_time(journal: Journal, path: Path) -> None:
     with closing(Journal(path)) as other, journal.alone("run"):
-        with pytest.raises(StoreError, match="another process is going on with run 'run'"):
-            with other.alone("run"):
-                raise AssertionError
+        with pytest.raises(StoreError, match="going on with run 'run'"), other.alone("run"):
+            raise AssertionError
         with other.alone("another run"):
             pass
     with journal.alone("run"):

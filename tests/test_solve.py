@@ -178,16 +178,17 @@ async def test_a_failed_run_is_no_experience(tmp_path: Path) -> None:
 
 
 async def test_a_cancelled_question_writes_nothing() -> None:
+    running = asyncio.Event()
+
     class Waits(Crew):
         async def run(self, *_: object, **__: object) -> Trajectory:
-            self.do("run")
+            running.set()
             await asyncio.Event().wait()
             raise AssertionError
 
-    crew, memory, record = Waits(), ToyMemory(), MemoryRecord()
-    task = asyncio.create_task(solve(TOWN, team(crew, memory, record)))
-    while "run" not in crew.said:
-        await asyncio.sleep(0)
+    memory, record = ToyMemory(), MemoryRecord()
+    task = asyncio.create_task(solve(TOWN, team(Waits(), memory, record)))
+    await running.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

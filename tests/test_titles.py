@@ -32,7 +32,12 @@ def test_a_title_names_itself_best(title: str) -> None:
 
 def test_nearer_titles_score_higher() -> None:
     about = "Jacobo Arbenz"
-    order = ["Jacobo Árbenz", "Jacobo Árbenz (politician)", "Jacobo Árbenz Guzmán", "María Cristina"]
+    order = [
+        "Jacobo Árbenz",
+        "Jacobo Árbenz (politician)",
+        "Jacobo Árbenz Guzmán",
+        "María Cristina",
+    ]
     assert [titled(title, about) for title in order] == [3.0, 2.0, 1.0, 0.0]
 
 

@@ -70,9 +70,7 @@ def test_an_episode_that_is_written_can_be_read_again(episode: Episode) -> None:
 @pytest.mark.parametrize("kind", [Workflow, Remembered, Question, Plan])
 @given(data=st.data())
 @settings(max_examples=30, suppress_health_check=list(HealthCheck), deadline=None)
-def test_every_noun_that_is_stored_can_be_read_again(
-    kind: type[Noun], data: st.DataObject
-) -> None:
+def test_every_noun_that_is_stored_can_be_read_again(kind: type[Noun], data: st.DataObject) -> None:
     noun = data.draw(some(kind))
     assert decode(encode(noun), kind) == noun
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeVar
 
 from mia import config
 from mia.config import Endpoint, Loaded
@@ -46,6 +48,8 @@ from mia.tool import Search
 from mia.tools.open_page import OpenPage
 from mia.tools.text_search import TextSearch
 
+T = TypeVar("T")
+
 ADAPTERS = ("planner", "reader")
 Say = Callable[[str], None]
 
@@ -69,12 +73,23 @@ class House:
     """Puts a recorder around a role's model."""
     wrap_search: Callable[[Search], Search] = lambda search: search
     _open: ExitStack = field(default_factory=ExitStack)
+    _connections: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     def __enter__(self) -> House:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
+
+    def complete(self, work: Awaitable[T]) -> T:
+        """The result of work, done in an event loop of its own. Connections that were made for it
+        are closed at its end, so their models are of no use after it."""
+
+        async def to_its_end() -> T:
+            async with self._connections:
+                return await work
+
+        return asyncio.run(to_its_end())
 
     @property
     def settings(self) -> config.Settings:
@@ -143,6 +158,7 @@ class House:
             ),
             grammars=endpoint.grammars,
         )
+        self._connections.push_async_callback(model.aclose)
         return self.wrap_model(role, model)
 
     @cached_property
@@ -162,12 +178,14 @@ class House:
         endpoint = self.settings.models.embedder
         if endpoint is None:
             return MiniLM(place(self.settings.folder, known("minilm")).parent)
-        return OpenAIEmbeddings(
+        embedder = OpenAIEmbeddings(
             endpoint.base_url,
             endpoint.model,
             api_key=self.loaded.secrets.key(endpoint.api_key_env),
             retry=Retry(Policy(deadline=endpoint.deadline, concurrency=endpoint.concurrency)),
         )
+        self._connections.push_async_callback(embedder.aclose)
+        return embedder
 
     @cached_property
     def memory(self) -> WorkflowMemory:

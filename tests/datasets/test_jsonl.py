@@ -72,9 +72,17 @@ def test_a_bad_line_is_named_and_the_whole_file_refused(
 
 def test_the_same_question_twice_needs_ids(tmp_path: Path) -> None:
     same = b'{"question": "a"}'
-    with pytest.raises(InputError, match="line 2: the id .* stands in line 1 too"):
+    with pytest.raises(InputError, match=r"line 2: the id .* stands in line 1 too"):
         load(jsonl(tmp_path, same, same))
-    assert len(load(jsonl(tmp_path, b'{"question": "a", "id": 1}', b'{"question": "a", "id": 2}'))) == 2
+    assert (
+        len(load(jsonl(tmp_path, b'{"question": "a", "id": 1}', b'{"question": "a", "id": 2}')))
+        == 2
+    )
+
+
+def test_the_mark_that_windows_puts_before_a_text_does_not_matter(tmp_path: Path) -> None:
+    (question,) = load(jsonl(tmp_path, b'\xef\xbb\xbf{"question": "a"}'))
+    assert question.text == "a"
 
 
 def test_no_file_and_an_empty_one_are_refused(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ async def test_the_reader_decodes_under_a_grammar_of_the_passage() -> None:
     shapes: list[object] = []
 
     class Noting(ScriptedModel):
-        async def reply(self, messages, *, sampling=None, shape=None, tools=()) -> Reply:  # noqa: ANN001
+        async def reply(self, messages, *, sampling=None, shape=None, tools=()) -> Reply:
             shapes.append(shape)
             return Reply(text="none")
 

@@ -20,11 +20,17 @@ from mia.team import adapters
 
 CONTROL = re.compile(r"<\|[a-z_]+\|>")
 FORGERIES = st.text("<|>im_startend of ¦\n") | st.lists(
-    st.sampled_from(["<|im_start|>", "<|im_end|>", "<|", "|>", "<", "|", "im_start", "\n", "system"])
+    st.sampled_from(
+        ["<|im_start|>", "<|im_end|>", "<|", "|>", "<", "|", "im_start", "\n", "system"]
+    )
 ).map("".join)
 TURNS = st.lists(
-    st.builds(Message, role=st.sampled_from(["system", "user", "assistant"]), content=FORGERIES | st.text())
-)  # fmt: skip
+    st.builds(
+        Message,
+        role=st.sampled_from(["system", "user", "assistant"]),
+        content=FORGERIES | st.text(),
+    )
+)
 ASK = (Message(role="user", content="Name a colour."),)
 
 
@@ -51,7 +57,9 @@ def engine(real_home: Path) -> Iterator[Engine]:
     yield Engine(place(real_home, known("smollm2-135m")), adapters(), threads=1)
 
 
-@pytest.mark.parametrize("text", ["Rovigo", 'said "no"\\yes', "é ü 漢", "a\U000e0041b\u200dc", "x\ny"])
+@pytest.mark.parametrize(
+    "text", ["Rovigo", 'said "no"\\yes', "é ü 漢", "a\U000e0041b\u200dc", "x\ny"]
+)
 async def test_a_grammar_is_obeyed(engine: Engine, text: str) -> None:
     shape = Grammar(gbnf=f"root ::= {literal(text)}")
     reply = await engine.role().reply(ASK, sampling=Sampling(max_tokens=40), shape=shape)
@@ -91,7 +99,7 @@ async def test_a_reply_that_ran_into_its_limit_says_so(engine: Engine) -> None:
 async def test_a_prompt_that_does_not_fit_is_an_error_and_the_engine_goes_on(
     engine: Engine,
 ) -> None:
-    with pytest.raises(ModelError, match="llama.cpp refused: .*context"):
+    with pytest.raises(ModelError, match=r"llama\.cpp refused: .*context"):
         await engine.role().reply((Message(role="user", content="word " * 5000),))
     assert (await engine.role().reply(ASK, sampling=Sampling(max_tokens=3))).text
 

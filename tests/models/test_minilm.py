@@ -1,8 +1,7 @@
-"""MiniLM on this machine. Needs the model: set MIA_TEST_MINILM to its folder."""
+"""MiniLM on this machine."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +14,8 @@ from mia.models.minilm import DIMENSIONS, MiniLM
 
 
 @pytest.fixture(scope="module")
-def minilm() -> MiniLM:
-    folder = os.environ.get("MIA_TEST_MINILM")
-    if not folder:
-        pytest.skip("MIA_TEST_MINILM does not name a folder with model.onnx and tokenizer.json")
-    return MiniLM(Path(folder))
+def minilm(real_home: Path) -> MiniLM:
+    return MiniLM(real_home / "models" / "minilm")
 
 
 def test_a_folder_without_the_model_says_how_to_get_it(tmp_path: Path) -> None:

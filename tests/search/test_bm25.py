@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mia.errors import MissingError, StoreError
+from mia.errors import ConfigError, MissingError, StoreError
 from mia.search.bm25 import BM25, build, is_index
 from mia.types import Passage
 
@@ -74,7 +74,11 @@ async def test_a_page_that_is_not_there_is_none(shared: BM25) -> None:
 SIGNS = 'AND OR NOT IN TO title:x text:"a b" +-^~*?/\\[]{}()<>=!"\'` \x00\ud800'
 
 
-@given(st.text(st.characters()) | st.text(SIGNS) | st.lists(st.sampled_from(SIGNS.split())).map(" ".join))
+@given(
+    st.text(st.characters())
+    | st.text(SIGNS)
+    | st.lists(st.sampled_from(SIGNS.split())).map(" ".join)
+)
 @settings(deadline=None)
 def test_no_query_breaks_it(shared: BM25, query: str) -> None:
     assert len(shared.search_now(query, 3)) <= 3
@@ -118,10 +122,23 @@ async def test_two_builds_at_once_leave_one_whole_index(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_build_left_is_no_index_and_does_not_hinder(tmp_path: Path) -> None:
-    (tmp_path / "index.building").mkdir()
-    (tmp_path / "index.building" / "meta.json").write_text("{")
-    assert not is_index(tmp_path / "index.building")
+    half = tmp_path / ".index.building"
+    half.mkdir()
+    (half / "meta.json").write_text("{")
+    assert not is_index(half)
     assert build([EMMA], tmp_path / "index") == 1
+
+
+def test_nothing_but_an_index_is_replaced(tmp_path: Path) -> None:
+    letter = tmp_path / "letters" / "letter.md"
+    letter.parent.mkdir()
+    letter.write_text("Dear Ann")
+    (tmp_path / "index").mkdir()
+    for place in (tmp_path, letter.parent, letter):
+        with pytest.raises(ConfigError, match="is there already and is no index"):
+            build([EMMA], place)
+    assert letter.read_text() == "Dear Ann"
+    assert build([EMMA], tmp_path / "index") == 1, "an empty folder is nobody's"
 
 
 def test_a_folder_without_an_index_says_how_to_build_one(tmp_path: Path) -> None:

@@ -54,6 +54,10 @@ def test_a_bad_line_is_named_and_the_whole_file_refused(
     assert not is_index(tmp_path / "index")
 
 
+def test_the_mark_that_windows_puts_before_a_text_does_not_matter(tmp_path: Path) -> None:
+    assert [p.id for p in passages(jsonl(tmp_path, b"\xef\xbb\xbf" + GOOD))] == ["1"]
+
+
 def test_a_file_without_passages_and_no_file_at_all_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no passages"):
         list(passages(jsonl(tmp_path, b"\n")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import Annotated
 
@@ -42,7 +41,7 @@ def ask(
             live = Live(console(err=not sys.stdout.isatty()))
             live.question(asked)
             watch = live
-        episode = asyncio.run(solve(asked, team, watch))
+        episode = house.complete(solve(asked, team, watch))
     if as_json:
         print_json(episode)
     elif quiet or not sys.stdout.isatty():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from collections.abc import Sequence
@@ -42,7 +41,7 @@ def demo(
     with options.house(loaded, folder / "demo" / "corpus.jsonl") as house:
         name = f"demo-{ULID()}"
         team = house.team(house.run(name))
-        done = asyncio.run(_answer(asked, team))
+        done = house.complete(_answer(asked, team))
         summary(tally(name, asked, done))
         _memory(house.store.count(loaded.settings.namespace), folder)
     note(f"{time.monotonic() - began:.0f} s")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import typer
@@ -23,6 +23,7 @@ from mia.types import Noun
 
 _FREE = 500_000_000
 """Bytes of free disk below which a person should know."""
+_SHORT = Sampling(max_tokens=16)
 _ROLES = ("manager", "planner", "executor", "judge")
 
 
@@ -74,7 +75,7 @@ def examine(loaded: Loaded, corpus: Path | None) -> Iterator[Check]:
 def _disk(folder: Path) -> Iterator[Check]:
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     writable = existing.is_dir() and os.access(existing, os.W_OK)
-    mend = "" if writable else f"make {existing} a folder you can write to, or set MIA_HOME to another folder"
+    mend = "" if writable else f"make {existing} a folder to write to, or set MIA_HOME to another"
     yield Check(what="home", ok=writable, said=str(folder), mend=mend)
     free = shutil.disk_usage(existing).free
     enough = free >= _FREE
@@ -106,7 +107,7 @@ def _endpoints(house: House) -> Iterator[Check]:
 def _endpoint(house: House, role: str, name: str) -> Check:
     messages = (Message(role="user", content="Say yes."),)
     try:
-        reply = asyncio.run(house.model(role).reply(messages, sampling=Sampling(max_tokens=16)))
+        reply = house.complete(house.model(role).reply(messages, sampling=_SHORT))
     except MIAError as error:
         mend = "check base_url, model and api_key_env in mia.toml"
         return Check(what=role, ok=False, said=f"{name}: {error}", mend=mend)
@@ -119,7 +120,7 @@ def _embedder(house: House) -> Iterator[Check]:
         return
     name = f"{endpoint.model} at {endpoint.base_url}"
     try:
-        dimensions = asyncio.run(house.embedder.embed(["A question."])).shape[1]
+        dimensions = house.complete(house.embedder.embed(["A question."])).shape[1]
     except MIAError as error:
         mend = "check [models.embedder] in mia.toml"
         yield Check(what="embedder", ok=False, said=f"{name}: {error}", mend=mend)
@@ -136,16 +137,24 @@ def _corpus(house: House) -> Check:
 
 
 def _stores(folder: Path) -> Iterator[Check]:
-    memory, journal = folder / "memory.db", folder / "journal.db"
+    yield _store("memory", folder / "memory.db", _workflows)
+    yield _store("journal", folder / "journal.db", _episodes)
+
+
+def _store(what: str, path: Path, read: Callable[[Path], str]) -> Check:
+    if not path.is_file():
+        return Check(what=what, ok=True, said="empty")
     try:
-        if memory.is_file():
-            with Store(memory) as store:
-                yield Check(what="memory", ok=True, said=f"{store.check()} workflows, all whole")
-        else:
-            yield Check(what="memory", ok=True, said="empty")
-        if journal.is_file():
-            opened = Journal(journal)
-            yield Check(what="journal", ok=True, said=f"{opened.count()} episodes")
-            opened.close()
+        return Check(what=what, ok=True, said=read(path))
     except MIAError as error:
-        yield Check(what="stores", ok=False, said=str(error), mend="restore the file from a copy")
+        return Check(what=what, ok=False, said=str(error), mend="restore the file from a copy")
+
+
+def _workflows(path: Path) -> str:
+    with Store(path) as store:
+        return f"{store.check()} workflows, all whole"
+
+
+def _episodes(path: Path) -> str:
+    with closing(Journal(path)) as journal:
+        return f"{journal.count()} episodes"

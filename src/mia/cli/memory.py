@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -52,7 +51,10 @@ def list_workflows(
 def _table(workflows: tuple[Workflow, ...]) -> None:
     from rich.table import Table
 
-    table = Table("id", "outcome", "category", "uses", "wins", "question", box=None)
+    table = Table(box=None)
+    table.add_column("id", no_wrap=True)
+    for name in ("outcome", "category", "uses", "wins", "question"):
+        table.add_column(name)
     for workflow in workflows:
         colour = "green" if workflow.outcome == "success" else "red"
         table.add_row(
@@ -106,7 +108,7 @@ def search(
     """What would be recalled for a question, and why."""
     question = question_of(query, "the question")
     with House(options.settings(config, home, namespace), say=note) as house:
-        recollection = asyncio.run(house.memory.recall(question))
+        recollection = house.complete(house.memory.recall(question))
     if as_json:
         print_json(recollection)
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import sys
 from collections.abc import Sequence
@@ -73,7 +72,7 @@ def stream(
         team = house.team(record, memory=not no_memory)
         with house.journal.alone(name):
             try:
-                tally = asyncio.run(_stream(asked, house, team, name, live, as_json))
+                tally = house.complete(_stream(asked, house, team, name, live, as_json))
             except KeyboardInterrupt:
                 same = f"the same command with --run {name}" if fresh else "the same command"
                 done = len(record.entries())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from codecs import BOM_UTF8
 from pathlib import Path
 
 import msgspec
@@ -49,7 +50,7 @@ def load(path: Path) -> tuple[Question, ...]:
 
 def _question(line: bytes, where: str) -> Question:
     try:
-        row = msgspec.json.decode(line, type=_Row)
+        row = msgspec.json.decode(line.removeprefix(BOM_UTF8), type=_Row)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{where}: {error}") from error
     gold = tuple(row.answers or ([row.answer] if row.answer is not None else []))

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import tantivy
 
-from mia.errors import MissingError, SearchError, StoreError
+from mia.errors import ConfigError, MissingError, SearchError, StoreError
 from mia.locks import alone
 from mia.titles import name_of
 from mia.types import Passage
@@ -49,10 +49,14 @@ def build(passages: Iterable[Passage], folder: Path, source: str = "") -> int:
     """Writes an index of the passages to `folder`, replacing one that is there; returns how many.
 
     The index appears whole or not at all: it is written beside and renamed into place. Another
-    process that builds the same one is waited for.
+    process that builds the same one is waited for. Raises ConfigError when there is something else
+    in the folder, which would be lost.
     """
+    folder = folder.resolve()
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not is_index(folder)):
+        raise ConfigError(f"{folder} is there already and is no index; choose another place")
     with alone(folder.parent / _LOCK):
-        fresh = folder.with_name(f"{folder.name}.building")
+        fresh = folder.with_name(f".{folder.name}.building")
         shutil.rmtree(fresh, ignore_errors=True)  # what a killed process left
         fresh.mkdir()
         try:
@@ -73,9 +77,8 @@ def _write(passages: Iterable[Passage], fresh: Path, source: str) -> int:
             writer.add_document(_document(passage))
             count += 1
         writer.commit()
-    except BaseException:
-        writer.rollback()
-        raise
+    except ValueError as error:  # what tantivy says of a full disk
+        raise StoreError(f"cannot write an index in {fresh.parent}: {error}") from error
     finally:
         writer.wait_merging_threads()
     manifest = Manifest(format=1, passages=count, source=source)
@@ -96,7 +99,7 @@ def _document(passage: Passage) -> tantivy.Document:
 
 def _swap(fresh: Path, folder: Path) -> None:
     """Puts a finished index in the place of the old one."""
-    old = folder.with_name(folder.name + ".old")
+    old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def _jsonl(path: Path) -> Iterator[Passage]:
 
 def _passage(line: bytes, path: Path, number: int) -> Passage:
     try:
-        row = msgspec.json.decode(line, type=_Row)
+        row = msgspec.json.decode(line.removeprefix(BOM_UTF8), type=_Row)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path} line {number}: {error}") from error
     if row.contents is not None:

@@ -1,0 +1,103 @@
+"""`mia doctor`, `mia models list`, `mia index` and `mia search`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from tests.cli.playing import Home, Served
+
+from mia.journal import Journal
+from mia.testing import faults
+
+Mia = Callable[..., Any]
+
+
+def checks(said: Any) -> dict[str, Any]:
+    lines = map(msgspec.json.decode, said.out.splitlines())
+    return {line["what"]: line for line in lines}
+
+
+def test_all_is_well_where_nothing_is_missing(mia: Mia, home: Home) -> None:
+    said = mia("doctor", "--corpus", str(home.corpus))
+    assert said.code == 0 and "FAIL" not in said.out
+    assert "toy at http" in said.out and "64 dimensions" in said.out
+
+
+def test_what_is_missing_is_named_with_how_to_mend_it(mia: Mia, home: Home) -> None:
+    home.config.write_text(f'home = "{home.data}"')
+    said = mia("doctor", "--json", "--corpus", "/nowhere")
+    found = checks(said)
+    assert said.code == 1
+    assert found["smollm2-135m"]["mend"] == "mia models get smollm2-135m"
+    assert found["minilm"]["mend"] == "mia models get minilm"
+    assert "no corpus at /nowhere" in found["corpus"]["said"] and found["corpus"]["mend"]
+    assert "→ mia models get minilm" in mia("doctor").out
+
+
+def test_a_damaged_model_or_store_is_named(mia: Mia, home: Home) -> None:
+    model = home.data / "models" / "minilm" / "model.onnx"
+    model.parent.mkdir(parents=True)
+    model.write_bytes(b"not it")
+    (home.data / "memory.db").write_bytes(b"not it either" * 100)
+    found = checks(mia("doctor", "--json", "--corpus", str(home.corpus)))
+    assert not found["minilm"]["ok"] and "damaged" in found["minilm"]["said"]
+    assert not found["memory"]["ok"] and "memory.db" in found["memory"]["said"]
+
+
+def test_a_damaged_memory_does_not_hide_the_journal(mia: Mia, home: Home) -> None:
+    home.data.mkdir()
+    (home.data / "memory.db").write_bytes(b"not it" * 100)
+    with closing(Journal(home.data / "journal.db")):
+        pass
+    found = checks(mia("doctor", "--json", "--corpus", str(home.corpus)))
+    assert found["journal"]["ok"]
+
+
+def test_an_endpoint_that_refuses_is_named(mia: Mia, home: Home) -> None:
+    with Served(lambda _: faults.status(401, "bad key")) as server:
+        home.configure(server.url)
+        found = checks(mia("doctor", "--json", "--corpus", str(home.corpus)))
+    for what in ("manager", "embedder"):
+        assert not found[what]["ok"] and "bad key" in found[what]["said"]
+        assert "mia.toml" in found[what]["mend"]
+
+
+def test_a_home_that_is_a_file_is_named(mia: Mia, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    said = mia("doctor", "--json", "--home", str(tmp_path / "file"))
+    assert said.code == 1 and not checks(said)["home"]["ok"]
+
+
+def test_the_models_are_listed_with_their_licences(mia: Mia, home: Home) -> None:
+    said = mia("models", "list")
+    assert said.code == 0 and "missing" in said.out and "Apache-2.0" in said.out
+    (first, _) = map(msgspec.json.decode, mia("models", "list", "--json").out.splitlines())
+    assert first["name"] == "smollm2-135m" and not first["present"]
+
+
+def test_an_index_is_built_and_searched(mia: Mia, home: Home) -> None:
+    out = str(home.folder / "index")
+    built = mia("index", "build", str(home.corpus), "--out", out)
+    assert (built.code, built.out) == (0, f"{out}\n") and "indexed 11 passages" in built.err
+    found = mia("search", "item 3", "--corpus", out, "-k", "1")
+    assert found.code == 0 and "i3" in found.out
+    (first,) = msgspec.json.decode(
+        mia("search", "item 3", "--corpus", out, "-k", "1", "--json").out
+    )
+    assert first["id"] == "i3"
+    nothing = mia("search", "xylophone", "--corpus", out)
+    assert nothing.code == 7 and "nothing found" in nothing.err
+
+
+def test_a_folder_of_notes_is_a_corpus(mia: Mia, home: Home) -> None:
+    notes = home.folder / "notes"
+    notes.mkdir()
+    (notes / "the-attic.md").write_text("Item 3 stands in the attic.")
+    assert "the-attic.md#1" in mia("search", "attic", "--corpus", str(notes)).out
+    (notes / "the-attic.md").write_text("It was sold.")
+    assert mia("search", "attic stands", "--corpus", str(notes), "--json").code == 0
+    assert "was sold" in mia("search", "attic", "--corpus", str(notes)).out
