@@ -11,7 +11,7 @@ from typing import Protocol
 from msgspec.structs import replace
 from ulid import ULID
 
-from mia.errors import JudgeError, MIAError, ModelError
+from mia.errors import JudgeError, ModelError
 from mia.executor import Executor, Watch, unwatched
 from mia.judge import Judge, unknown
 from mia.memory import Memory
@@ -50,9 +50,7 @@ async def solve(question: Question, team: Team, watch: Watch = unwatched) -> Epi
     nothing was promised.
     """
     began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="milliseconds")
-    recollection = await team.memory.recall(question)
-    watch(recollection)
-    blank = Episode(id=str(ULID()), question=question, recollection=recollection, started=started)
+    blank = Episode(id=str(ULID()), question=question, started=started)
     attempt = await _attempt(blank, team, watch)
     verdict = await _judge(attempt, team.judge)
     watch(verdict)
@@ -73,11 +71,14 @@ async def remember(episode: Episode, team: Team, watch: Watch = unwatched) -> Re
 
 
 async def _attempt(episode: Episode, team: Team, watch: Watch) -> Episode:
-    """Plan and act; reflect once; if the goal is not met, replan and act on."""
+    """Recall, plan and act; reflect once; if the goal is not met, replan and act on."""
     question = episode.question
     try:
-        plan = await team.planner.plan(question, episode.recollection)
-    except MIAError as error:
+        recollection = await team.memory.recall(question)
+        watch(recollection)
+        episode = replace(episode, recollection=recollection)
+        plan = await team.planner.plan(question, recollection)
+    except ModelError as error:
         never_began = Trajectory(outcome=f"failed:{error.code}", detail=str(error))
         return replace(episode, trajectory=never_began, faults=(str(error),))
     watch(plan)
@@ -91,10 +92,8 @@ async def _attempt(episode: Episode, team: Team, watch: Watch) -> Episode:
         episode = replace(episode, reflection=reflection)
         if reflection.goal_met:
             return episode
-        replan = await team.planner.replan(
-            question, episode.recollection, plan, trajectory, reflection
-        )
-    except MIAError as error:  # the first run stands; the fault is on the record
+        replan = await team.planner.replan(question, recollection, plan, trajectory, reflection)
+    except ModelError as error:  # the first run stands; the fault is on the record
         return replace(episode, faults=(str(error),))
     watch(replan)
     again = await team.executor.run(question, replan, trajectory.turns, watch)

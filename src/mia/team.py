@@ -37,6 +37,15 @@ from mia.models.catalog import known, place, present
 from mia.models.llama_cpp import Engine
 from mia.models.minilm import MiniLM
 from mia.models.openai_compatible import OpenAICompatible, OpenAIEmbeddings, Prices
+from mia.models.recorded import (
+    RecordedEmbedder,
+    RecordedModel,
+    RecordedSearch,
+    ReplayEmbedder,
+    ReplayModel,
+    ReplaySearch,
+    Tape,
+)
 from mia.models.retry import Policy, Retry
 from mia.planner import Planner
 from mia.planners.conversational import Conversational
@@ -69,9 +78,10 @@ class House:
     corpus: Path | None = None
     """A corpus or an index; None for the one in the settings, or the demo's."""
     say: Say = silent
-    wrap_model: Callable[[str, Model], Model] = lambda _, model: model
-    """Puts a recorder around a role's model."""
-    wrap_search: Callable[[Search], Search] = lambda search: search
+    record: Path | None = None
+    """A tape to write every model, embedder and search call to."""
+    replay: Path | None = None
+    """A tape to take them all from; nothing is loaded or asked then."""
     _open: ExitStack = field(default_factory=ExitStack)
     _connections: AsyncExitStack = field(default_factory=AsyncExitStack)
 
@@ -109,7 +119,18 @@ class House:
 
     @cached_property
     def search(self) -> Search:
-        return self.wrap_search(BM25(self.index()))
+        if self._replayed:
+            return ReplaySearch(self._replayed)
+        search = BM25(self.index())
+        return RecordedSearch(search, self._recorded) if self._recorded else search
+
+    @cached_property
+    def _recorded(self) -> Tape | None:
+        return Tape(self.record) if self.record else None
+
+    @cached_property
+    def _replayed(self) -> Tape | None:
+        return Tape.existing(self.replay) if self.replay else None
 
     def index(self) -> Path:
         """The index of the corpus, built when it is not there yet."""
@@ -143,9 +164,13 @@ class House:
 
     def model(self, role: str, adapter: str | None = None) -> Model:
         """The model of a role; `adapter` is what the embedded engine speaks through."""
+        if self._replayed:
+            return ReplayModel(self._replayed, role)
         endpoint = self.endpoint(role)
-        if endpoint is None:
-            return self.wrap_model(role, self.engine.role(adapter))
+        model = self.engine.role(adapter) if endpoint is None else self._remote(endpoint)
+        return RecordedModel(model, self._recorded, role) if self._recorded else model
+
+    def _remote(self, endpoint: Endpoint) -> OpenAICompatible:
         policy = Policy(deadline=endpoint.deadline, concurrency=endpoint.concurrency)
         model = OpenAICompatible(
             endpoint.base_url,
@@ -159,7 +184,7 @@ class House:
             grammars=endpoint.grammars,
         )
         self._connections.push_async_callback(model.aclose)
-        return self.wrap_model(role, model)
+        return model
 
     @cached_property
     def engine(self) -> Engine:
@@ -175,9 +200,18 @@ class House:
 
     @cached_property
     def embedder(self) -> Embedder:
+        """What memory is found by."""
         endpoint = self.settings.models.embedder
+        if self._replayed:
+            return ReplayEmbedder(self._replayed, endpoint.model if endpoint else MiniLM.name)
+        embedder: Embedder
         if endpoint is None:
-            return MiniLM(place(self.settings.folder, known("minilm")).parent)
+            embedder = MiniLM(place(self.settings.folder, known("minilm")).parent)
+        else:
+            embedder = self._remote_embedder(endpoint)
+        return RecordedEmbedder(embedder, self._recorded) if self._recorded else embedder
+
+    def _remote_embedder(self, endpoint: Endpoint) -> OpenAIEmbeddings:
         embedder = OpenAIEmbeddings(
             endpoint.base_url,
             endpoint.model,

@@ -11,10 +11,14 @@ from ulid import ULID
 from mia.cli import options
 from mia.cli.output import console, print_json
 from mia.datasets.jsonl import question_of
-from mia.executor import unwatched
+from mia.executor import Watch
 from mia.solve import solve
+from mia.types import Episode, Noun, Question
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
+@app.command()
 def ask(
     question: Annotated[str, typer.Argument(help="What to ask; - reads it from stdin.")],
     gold: Annotated[
@@ -23,6 +27,8 @@ def ask(
     corpus: options.Corpus = None,
     no_memory: options.NoMemory = False,
     as_json: options.Json = False,
+    record: options.Record = None,
+    replay: options.Replay = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the answer.")] = False,
     config: options.Config = None,
     home: options.Home = None,
@@ -32,19 +38,34 @@ def ask(
     text = sys.stdin.read() if question == "-" else question
     asked = question_of(text, "the question", answers=tuple(gold) if gold else None)
     loaded = options.settings(config, home, namespace)
-    with options.house(loaded, corpus) as house:
+    with options.house(loaded, corpus, record, replay) as house:
         team = house.team(house.run(f"ask-{ULID()}"), memory=not no_memory)
-        watch = unwatched
-        if not quiet and not as_json:
-            from mia.cli.live import Live
-
-            live = Live(console(err=not sys.stdout.isatty()))
-            live.question(asked)
-            watch = live
+        watch = _watch(asked, as_json, quiet)
         episode = house.complete(solve(asked, team, watch))
-    if as_json:
-        print_json(episode)
-    elif quiet or not sys.stdout.isatty():
-        print(episode.answer or "")
     if episode.answer is None:
         raise typer.Exit(6 if episode.final.failed else 7)
+
+
+def _watch(asked: Question, as_json: bool, quiet: bool) -> Watch:
+    """What is shown on the way. The answer is printed as soon as it is written down: what memory
+    makes of it afterwards cannot take it back."""
+
+    def result(noun: Noun) -> None:
+        if isinstance(noun, Episode):
+            if as_json:
+                print_json(noun)
+            else:
+                print(noun.answer or "", flush=True)
+
+    if as_json or quiet:
+        return result
+    from mia.cli.live import Live
+
+    live = Live(console(err=not sys.stdout.isatty()))
+    live.question(asked)
+
+    def piped(noun: Noun) -> None:
+        live(noun)
+        result(noun)
+
+    return live if sys.stdout.isatty() else piped

@@ -21,7 +21,10 @@ from mia.solve import Team, solve
 from mia.team import missing_models
 from mia.types import Episode, Question
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
+
+@app.command()
 def demo(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many questions.")] = 12,
     config: options.Config = None,

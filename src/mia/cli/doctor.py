@@ -37,6 +37,10 @@ class Check(Noun, frozen=True):
     """What to do about it."""
 
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
 def doctor(
     corpus: options.Corpus = None,
     as_json: options.Json = False,

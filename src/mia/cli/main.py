@@ -4,27 +4,69 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from importlib import import_module
+from typing import Protocol
 
 import typer
+from typer.core import TyperGroup
 
-from mia.cli import ask, corpus, demo, doctor, memory, models, stream
 from mia.errors import MIAError, StoreError
 
+COMMANDS = {
+    "ask": "Ask one question.",
+    "stream": "Answer a file of questions, one after the other, with one growing memory.",
+    "memory": "Look into memory, take it out, put it in.",
+    "search": "Search the corpus.",
+    "index": "Build search indexes of your own documents.",
+    "models": "Fetch and check the embedded models.",
+    "doctor": "Check models, endpoints, corpus, stores and disk; say how to mend them.",
+    "demo": "Answer the built-in questions before your eyes.",
+}
+"""Each is the module `mia.cli.<name>`, imported only when it is called: a help page that loads
+numpy takes seconds on a busy machine."""
+
+
+class Formatter(Protocol):
+    """What typer hands a group to write its help page with."""
+
+    def section(self, name: str) -> AbstractContextManager[None]: ...
+
+    def write_dl(self, rows: Sequence[tuple[str, str]]) -> None: ...
+
+
+class Commands(TyperGroup):
+    """Knows its commands by name before it loads them."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        return list(COMMANDS)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> object:  # type: ignore[override]
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"mia.cli.{cmd_name}")
+        command = typer.main.get_command(module.app)
+        command.name = cmd_name
+        return command
+
+    def format_commands(self, ctx: typer.Context, formatter: Formatter) -> None:  # type: ignore[override]
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
 app = typer.Typer(
+    cls=Commands,
     name="mia",
-    help="MIA, a memory that plans: a deep-research agent that gets better with use.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
-app.command("ask")(ask.ask)
-app.command("stream")(stream.stream)
-app.add_typer(memory.app, name="memory")
-app.add_typer(corpus.app, name="index")
-app.command("search")(corpus.search)
-app.add_typer(models.app, name="models")
-app.command("doctor")(doctor.doctor)
-app.command("demo")(demo.demo)
+
+
+@app.callback()
+def commands() -> None:
+    """MIA, a memory that plans: a deep-research agent that gets better with use."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

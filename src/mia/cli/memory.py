@@ -17,7 +17,9 @@ from mia.memories.workflow.store import Store
 from mia.team import House
 from mia.types import Recalled, Workflow
 
-app = typer.Typer(help="Look into memory, take it out, put it in.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look into memory, take it out, put it in.", no_args_is_help=True, add_completion=False
+)
 
 
 def _store(config: Path | None, home: Path | None) -> Store:

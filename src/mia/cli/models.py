@@ -12,7 +12,9 @@ from mia.cli.output import note, print_json
 from mia.errors import ConfigError
 from mia.models import catalog
 
-app = typer.Typer(help="Fetch and check the embedded models.", no_args_is_help=True)
+app = typer.Typer(
+    help="Fetch and check the embedded models.", no_args_is_help=True, add_completion=False
+)
 
 
 @app.command("list")

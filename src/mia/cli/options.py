@@ -10,7 +10,7 @@ import typer
 
 from mia.cli.output import note
 from mia.config import Loaded, load
-from mia.errors import MissingError
+from mia.errors import ConfigError, MissingError
 from mia.team import House, missing_models
 
 Config = Annotated[
@@ -24,6 +24,18 @@ Corpus = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 NoMemory = Annotated[bool, typer.Option("--no-memory", help="Neither recall nor remember.")]
+Record = Annotated[
+    Path | None,
+    typer.Option("--record", help="Write every model, embedder and search call to this tape."),
+]
+Replay = Annotated[
+    Path | None,
+    typer.Option(
+        "--replay",
+        help="Take every call from this tape, without models. What memory recalls is part of the"
+        " prompts: replay over the memory that was recorded over, or record with --no-memory.",
+    ),
+]
 
 
 def settings(
@@ -39,9 +51,17 @@ def settings(
     return msgspec.structs.replace(loaded, settings=changed)
 
 
-def house(loaded: Loaded, corpus: Path | None = None) -> House:
-    """The parts these settings describe. Raises MissingError that says how to fetch a model."""
-    missing = missing_models(loaded)
+def house(
+    loaded: Loaded,
+    corpus: Path | None = None,
+    record: Path | None = None,
+    replay: Path | None = None,
+) -> House:
+    """The parts these settings describe. Raises MissingError that says how to fetch a model, and
+    ConfigError for a tape that is to be written and read at once."""
+    if record and replay:
+        raise ConfigError("--record and --replay exclude each other")
+    missing = [] if replay else missing_models(loaded)
     if missing:
         raise MissingError(f"{missing[0]} is not here yet; run: mia models get {' '.join(missing)}")
-    return House(loaded, corpus=corpus, say=note)
+    return House(loaded, corpus=corpus, say=note, record=record, replay=replay)

@@ -41,6 +41,10 @@ class Tally(Noun, frozen=True):
     seconds: float
 
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
 def stream(
     questions: Annotated[Path, typer.Argument(help="JSONL of {question, id?, answers?}.")],
     corpus: options.Corpus = None,

@@ -4,13 +4,14 @@ typed plan. Small models get none of these right, and none of them needs a model
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
 from mia.planner import plain, root
 from mia.types import Plan
 
-_MONTHS = (
+_MONTHS: Sequence[str] = (
     "january february march april may june july august september october november december".split()
 )
 _MONTH = re.compile(rf"\b({'|'.join(_MONTHS)})\b", re.IGNORECASE)
