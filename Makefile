@@ -20,7 +20,7 @@ nightly: $(VENV)/dev.ok
 lint: $(VENV)/dev.ok
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/pyright
+	@$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(VENV)/dev.ok
 	@$(BIN)/python benchmarks/overhead.py
