@@ -13,7 +13,6 @@ HOMES = (
     os.environ.get("MIA_TEST_HOME", ""),
     os.environ.get("MIA_HOME", ""),
     str(Path.home() / ".local" / "share" / "mia"),
-    "/tmp/mia/home",
 )
 
 
