@@ -134,6 +134,14 @@ async def test_a_second_run_without_an_answer_leaves_the_first_one_standing() ->
     assert (episode.answer, episode.faults) == ("Padua", ("the engine is down",))
 
 
+async def test_a_memory_whose_embedder_is_down_fails_the_run_before_anybody_plans() -> None:
+    crew = Crew(fails={"recall": ModelError("the embedder is down")})
+    episode = await solve(TOWN, team(crew), crew.watch)
+    assert episode.trajectory.outcome == "failed:model"
+    assert episode.faults == ("the embedder is down",)
+    assert "plan" not in crew.said and "judge" not in crew.said
+
+
 async def test_a_planner_that_fails_is_data_and_nobody_runs_or_judges() -> None:
     crew = Crew(fails={"plan": ModelError("no reply")})
     episode = await solve(TOWN, team(crew))

@@ -19,8 +19,8 @@ KILLS = (25, 90)
 
 
 def begin(home: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "mia", "stream", str(MINI / "questions.jsonl"),
-               "--corpus", str(MINI / "corpus.jsonl"), "--run", "drill", "--home", str(home)]  # fmt: skip
+    files = [str(MINI / "questions.jsonl"), "--corpus", str(MINI / "corpus.jsonl")]
+    command = [sys.executable, "-m", "mia", "stream", *files, "--run", "drill", "--home", str(home)]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
