@@ -132,7 +132,9 @@ def test_a_url_that_is_none_is_named(mia: Mia, home: Home) -> None:
     assert said.code == 2 and "a base URL must begin with http" in said.err
 
 
-def test_an_embedder_out_of_reach_fails_the_run_and_is_named(mia: Mia, home: Home, served: Served) -> None:
+def test_an_embedder_out_of_reach_fails_the_run_and_is_named(
+    mia: Mia, home: Home, served: Served
+) -> None:
     home.configure(served.url, embedder=(url := dead_url()))
     home.config.write_text(home.config.read_text().replace("10.0", "1.0"))
     said = mia("ask", "What colour is item 3?", "--corpus", str(home.corpus))
