@@ -119,10 +119,10 @@ class House:
 
     @cached_property
     def search(self) -> Search:
-        if self._replayed:
+        if self._replayed is not None:
             return ReplaySearch(self._replayed)
         search = BM25(self.index())
-        return RecordedSearch(search, self._recorded) if self._recorded else search
+        return RecordedSearch(search, self._recorded) if self._recorded is not None else search
 
     @cached_property
     def _recorded(self) -> Tape | None:
@@ -164,11 +164,11 @@ class House:
 
     def model(self, role: str, adapter: str | None = None) -> Model:
         """The model of a role; `adapter` is what the embedded engine speaks through."""
-        if self._replayed:
+        if self._replayed is not None:
             return ReplayModel(self._replayed, role)
         endpoint = self.endpoint(role)
         model = self.engine.role(adapter) if endpoint is None else self._remote(endpoint)
-        return RecordedModel(model, self._recorded, role) if self._recorded else model
+        return RecordedModel(model, self._recorded, role) if self._recorded is not None else model
 
     def _remote(self, endpoint: Endpoint) -> OpenAICompatible:
         policy = Policy(deadline=endpoint.deadline, concurrency=endpoint.concurrency)
@@ -202,14 +202,16 @@ class House:
     def embedder(self) -> Embedder:
         """What memory is found by."""
         endpoint = self.settings.models.embedder
-        if self._replayed:
+        if self._replayed is not None:
             return ReplayEmbedder(self._replayed, endpoint.model if endpoint else MiniLM.name)
         embedder: Embedder
         if endpoint is None:
             embedder = MiniLM(place(self.settings.folder, known("minilm")).parent)
         else:
             embedder = self._remote_embedder(endpoint)
-        return RecordedEmbedder(embedder, self._recorded) if self._recorded else embedder
+        return (
+            RecordedEmbedder(embedder, self._recorded) if self._recorded is not None else embedder
+        )
 
     def _remote_embedder(self, endpoint: Endpoint) -> OpenAIEmbeddings:
         embedder = OpenAIEmbeddings(

@@ -49,6 +49,25 @@ def test_json_is_one_whole_episode(mia: Mia, home: Home) -> None:
     assert call.observation is not None and "The kind of item 3" in call.observation.text
 
 
+def test_a_taped_question_is_answered_again_with_every_server_gone(
+    mia: Mia, home: Home, tmp_path: Path
+) -> None:
+    tape = tmp_path / "tape.jsonl"
+    asked = ("ask", "What colour is item 3?", "--corpus", str(home.corpus), "--no-memory")
+    taped = mia(*asked, "--record", str(tape))
+    home.configure(dead_url())
+    played = mia("ask", "What colour is item 3?", "--no-memory", "--replay", str(tape))
+    assert (taped.code, taped.out) == (played.code, played.out) == (0, "kind 3\n"), played.err
+    other = mia("ask", "What colour is item 4?", "--no-memory", "--replay", str(tape))
+    assert other.code == 6 and "not on the tape" in other.err
+
+
+def test_a_tape_is_written_or_read_but_not_both(mia: Mia, tmp_path: Path) -> None:
+    tape = str(tmp_path / "tape.jsonl")
+    assert mia("ask", "What?", "--record", tape, "--replay", tape).code == 2
+    assert mia("ask", "What?", "--replay", tape).code == 2, "there is no such tape"
+
+
 def test_a_question_comes_from_stdin_too(
     mia: Mia, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

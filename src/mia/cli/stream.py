@@ -54,6 +54,8 @@ def stream(
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, do not resume.")] = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N.")] = None,
     no_memory: options.NoMemory = False,
+    record: options.Record = None,
+    replay: options.Replay = None,
     live: Annotated[
         bool, typer.Option("--live", help="Show every step of every question.")
     ] = False,
@@ -68,18 +70,18 @@ def stream(
     """
     asked = load(questions)[:limit]
     loaded = options.settings(config, home, namespace)
-    with options.house(loaded, corpus) as house:
+    with options.house(loaded, corpus, record, replay) as house:
         about = house.fingerprint(questions.read_bytes(), memory=not no_memory)
         digest = hashlib.sha256(about.encode()).hexdigest()[:8]
         name = run or f"{questions.stem}-{ULID() if fresh else digest}"
-        record = house.run(name, about)
-        team = house.team(record, memory=not no_memory)
+        written = house.run(name, about)
+        team = house.team(written, memory=not no_memory)
         with house.journal.alone(name):
             try:
                 tally = house.complete(_stream(asked, house, team, name, live, as_json))
             except KeyboardInterrupt:
                 same = f"the same command with --run {name}" if fresh else "the same command"
-                done = len(record.entries())
+                done = len(written.entries())
                 note(f"\nstopped after {done} of {len(asked)}; {same} goes on from there")
                 raise
     if as_json:
