@@ -240,7 +240,8 @@ class WorkflowMemory:
         twin = self._twin(rows, draft, vectors)
         if twin is None:
             self._put(rows, draft, vectors)
-            return Remembered(decision="stored", reason="a new way", workflow_id=draft.id)
+            reason = f"a new way that {'worked' if draft.outcome == 'success' else 'failed'}"
+            return Remembered(decision="stored", reason=reason, workflow_id=draft.id)
         if not better(draft, twin):
             reason = "the same way is known, and known as well or better"
             return Remembered(decision="merged", reason=reason, workflow_id=twin.id)
