@@ -77,20 +77,20 @@ class Live:
             self._body(f"{sign}: {recalled.workflow.question_template}   {_parts(recalled)}")
 
     def _turn(self, turn: Turn) -> None:
+        if turn.call is None and turn.found is None:
+            return  # the answer is told with the episode
+        self._head("turn")
+        if turn.thought:
+            self._body(_short(turn.thought))
         if turn.call:
-            self._head("turn")
-            if turn.thought:
-                self._body(_short(turn.thought))
             arguments = ", ".join(f"{key}: {value}" for key, value in turn.call.arguments.items())
             self._body(f"{turn.call.name}  {_short(arguments)}", "dim")
-            if turn.observation:
-                titles = [passage.title for passage in turn.observation.passages]
-                seen = ", ".join(titles[:5]) or turn.observation.text
-                self._body(_short(f"saw   {seen}"), "dim")
+        if turn.observation:
+            titles = [passage.title for passage in turn.observation.passages]
+            seen = ", ".join(titles[:5]) or turn.observation.text
+            self._body(f"saw   {_short(seen)}", "dim")
         if turn.found is not None:
-            self._body(f"→ {turn.found}", "cyan")
-        elif turn.call and turn.answer is None:
-            self._body("→ nothing found" if turn.observation and turn.thought else "")
+            self._body(f"→ {turn.found}" + ("" if turn.call else "  (known already)"), "cyan")
 
     def _episode(self, episode: Episode) -> None:
         self._head("answer")

@@ -1,0 +1,93 @@
+"""Which parts settings choose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mia.config import Endpoint, Executor, Loaded, Models, Secrets, Settings
+from mia.errors import ConfigError, MissingError
+from mia.executors.react.loop import React
+from mia.executors.react.tagged import Tagged
+from mia.executors.stepwise.executor import Stepwise
+from mia.judges.gold_first import GoldFirst
+from mia.judges.panel import Panel
+from mia.judges.reference import Reference
+from mia.planners.conversational import Conversational
+from mia.planners.stepwise import StepwisePlanner
+from mia.team import House, adapters, missing_models
+
+SERVED = Endpoint(base_url="http://127.0.0.1:9/v1", model="m")
+
+
+def house(tmp_path: Path, **changed: object) -> House:
+    settings = Settings(home=str(tmp_path), **changed)  # type: ignore[arg-type]
+    return House(Loaded(settings=settings, secrets=Secrets({}), source=None))
+
+
+def test_an_endpoint_plans_in_prose_and_reacts(tmp_path: Path) -> None:
+    with house(tmp_path, models=Models(default=SERVED)) as made:
+        assert isinstance(made.planner(), Conversational)
+        assert isinstance(made.executor(), React)
+
+
+def test_an_endpoint_can_be_asked_for_typed_plans(tmp_path: Path) -> None:
+    stepwise = Executor(kind="stepwise")
+    with house(tmp_path, models=Models(default=SERVED), executor=stepwise) as made:
+        assert isinstance(made.planner(), StepwisePlanner)
+        assert isinstance(made.executor(), Stepwise)
+
+
+def test_the_text_protocol_is_a_choice(tmp_path: Path) -> None:
+    text = Executor(protocol="text")
+    with house(tmp_path, models=Models(default=SERVED), executor=text) as made:
+        executor = made.executor()
+        assert isinstance(executor, React)
+        assert isinstance(executor.protocol, Tagged)
+
+
+def test_the_embedded_model_does_not_react(tmp_path: Path) -> None:
+    with house(tmp_path, executor=Executor(kind="react")) as made, pytest.raises(ConfigError):
+        made.executor()
+
+
+@pytest.mark.parametrize("kind", ["reference", "panel"])
+def test_a_judge_that_is_a_model_needs_one(tmp_path: Path, kind: str) -> None:
+    with house(tmp_path, judge=kind) as made, pytest.raises(ConfigError, match=kind):
+        made.judge()
+
+
+def test_the_judge_is_the_one_named(tmp_path: Path) -> None:
+    served = Models(judge=SERVED)
+    for kind, judge in (("reference", Reference), ("panel", Panel), ("auto", GoldFirst)):
+        with house(tmp_path, judge=kind, models=served) as made:
+            assert isinstance(made.judge(), judge)
+
+
+def test_a_role_without_an_endpoint_takes_the_default(tmp_path: Path) -> None:
+    own = Endpoint(base_url="http://127.0.0.1:8/v1", model="own")
+    with house(tmp_path, models=Models(default=SERVED, judge=own)) as made:
+        assert made.endpoint("planner") == SERVED
+        assert made.endpoint("judge") == own
+
+
+def test_only_what_the_settings_use_is_missed(tmp_path: Path) -> None:
+    assert missing_models(house(tmp_path).loaded) == ["smollm2-135m", "minilm"]
+    served = Models(default=SERVED)
+    assert missing_models(house(tmp_path, models=served).loaded) == ["minilm"]
+    whole = Models(default=SERVED, embedder=SERVED)
+    assert missing_models(house(tmp_path, models=whole).loaded) == []
+
+
+def test_a_corpus_that_is_not_there_is_named(tmp_path: Path) -> None:
+    made = house(tmp_path)
+    made.corpus = tmp_path / "nowhere.jsonl"
+    with made, pytest.raises(MissingError, match=r"nowhere\.jsonl"):
+        made.index()
+
+
+def test_the_adapters_are_shipped_with_the_package() -> None:
+    for path in adapters().values():
+        assert path.read_bytes()[:4] == b"GGUF"
+        assert path.stat().st_size < 12_500_000
