@@ -251,9 +251,9 @@ class House:
         return Conversational(self.model("planner"))
 
     def executor(self) -> Executor:
-        search, passages = self.search, self.settings.search.passages
-        model = self.model("executor", "reader")
-        if self.stepwise:
+        stepwise, passages = self.stepwise, self.settings.search.passages
+        search, model = self.search, self.model("executor", "reader")
+        if stepwise:
             tools = [TextSearch(search, passages)]
             return Stepwise(ModelReader(model), tools, self.settings.budget)
         return React(
