@@ -87,6 +87,18 @@ def test_subjects_are_lettered_in_the_order_of_the_plan() -> None:
     assert parse_plan(workflow.plan).rule == plan.rule
 
 
+def test_a_name_with_and_without_its_article_is_one_letter() -> None:
+    plan = parse_plan("#1 How long is [Po]?\n#2 How long is [Mackenzie]?\nanswer last #1 #2")
+    turns = (
+        _search("Po", found="652 km", thought="How long is Po?"),
+        _search("Mackenzie", found="1,740 km", thought="How long is Mackenzie?"),
+    )
+    asked = "Which river is longer, the Po or the Mackenzie?"
+    workflow = compressed(_episode(asked, plan, turns, answers=("Mackenzie", "the Mackenzie")))
+    assert workflow.question_template.count("[A]") == workflow.question_template.count("[B]") == 1
+    assert "[C]" not in workflow.question_template
+
+
 def test_a_step_tried_twice_is_one_step() -> None:
     plan = parse_plan("#1 Who directed [Jaws]?\n#2 When was #1 born?\nanswer #2")
     turns = (

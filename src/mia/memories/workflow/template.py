@@ -17,6 +17,7 @@ end of an address."""
 _QUOTED = re.compile(r"\"[^\"]+\"|“[^”]+”|«[^»]+»|(?<!\w)'[^']+'(?!\w)|`[^`]+`")
 _WORD = re.compile(r"[^\s\[\]]+")
 _EDGE = "\"'“”‘’«»`(){}<>,.;:!?…—–-*|"
+_ARTICLE = re.compile(r"^(?:the|an?) (?=.)")
 _POSSESSIVE = re.compile(r"['’][sS]$|['’]$")
 _PAUSE = re.compile(r"(?<!\b[A-Z])[,;:.!?…][\"'”’)]*$|,$")
 """Ends a name; the dot of an initial does not."""
@@ -132,7 +133,8 @@ def mask(question: str) -> str:
 
 
 def _key(text: str) -> str:
-    return " ".join(text.split()).lower()
+    """Letter case, blanks and a leading article aside: the Po is the same river as Po."""
+    return _ARTICLE.sub("", " ".join(text.split()).lower())
 
 
 def _facts(text: str) -> Iterator[tuple[int, int]]:
