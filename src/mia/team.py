@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -84,22 +84,22 @@ class House:
     """A tape to take them all from; nothing is loaded or asked then."""
     _open: ExitStack = field(default_factory=ExitStack)
     _connections: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _runner: asyncio.Runner = field(default_factory=asyncio.Runner)
 
     def __enter__(self) -> House:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._open.close()
+        try:
+            self._runner.run(self._connections.aclose())
+        finally:
+            self._runner.close()
+            self._open.close()
 
-    def complete(self, work: Awaitable[T]) -> T:
-        """The result of work, done in an event loop of its own. Connections that were made for it
-        are closed at its end, so their models are of no use after it."""
-
-        async def to_its_end() -> T:
-            async with self._connections:
-                return await work
-
-        return asyncio.run(to_its_end())
+    def complete(self, work: Coroutine[object, object, T]) -> T:
+        """The result of work, done in the house's own event loop: connections made there stay
+        usable until the house is left."""
+        return self._runner.run(work)
 
     @property
     def settings(self) -> config.Settings:
