@@ -65,10 +65,12 @@ class Journal:
                 path, timeout=30, isolation_level=None, check_same_thread=False
             )
             try:
-                self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=FULL")
                 self._db.execute("PRAGMA foreign_keys=ON")
-                self._prepare()
+                # SQLite does not wait its turn for the change to WAL: it fails at once
+                with alone(path.with_name(f"{path.name}.lock")):
+                    self._db.execute("PRAGMA journal_mode=WAL")
+                    self._prepare()
             except BaseException:
                 self._db.close()
                 raise

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from mia.errors import StoreError
+from mia.locks import alone
 from mia.memories.workflow.migrations import migrate
 from mia.memories.workflow.rows import Bucket, Outcome, Rows
 from mia.types import Workflow
@@ -38,10 +39,12 @@ class Store:
                 path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             try:
-                self._connection.execute("PRAGMA journal_mode = WAL")
                 self._connection.execute("PRAGMA synchronous = FULL")
                 self._connection.execute("PRAGMA foreign_keys = ON")
-                migrate(self._connection, path)
+                # SQLite does not wait its turn for the change to WAL: it fails at once
+                with alone(path.with_name(f"{path.name}.lock")):
+                    self._connection.execute("PRAGMA journal_mode = WAL")
+                    migrate(self._connection, path)
             except BaseException:
                 self._connection.close()
                 raise
