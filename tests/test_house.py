@@ -26,14 +26,11 @@ FLOORS: dict[str, int] = {
     "team": 6,
     "cli": 7, "door": 7, "__main__": 8, "__init__": 8,
 }  # fmt: skip
-SPINE = {path.stem for path in PACKAGE.glob("*.py")}
 SHELVES = {"models", "search", "tools", "memories", "planners", "executors", "judges", "datasets"}
 # What one shelf may take from another: the same words about the same thing, said once.
 BETWEEN_SHELVES: dict[tuple[str, str], str] = {}
 ASSEMBLERS = {"team", "cli", "door", "testing", "__main__"}
 MAX_FILE, MAX_FUNCTION, MAX_SOLVE = 400, 60, 120
-TABLES = {"relations.py", "rules.py"}
-"""Files that are a table of phrasings, not code."""
 
 
 def room(module: str) -> str:

@@ -148,8 +148,8 @@ def read(path: Path) -> Settings:
 def rest_idle_threads() -> None:
     """Lets OpenMP's threads sleep while they wait. To be called before llama.cpp is loaded.
 
-    By default they spin, and a machine with other work then answers a hundred times slower
-    (benchmarks/threads.py). What the user has set stands.
+    By default they spin, which wastes the cores that other work on the machine needs and waits
+    for (benchmarks/engines.py). What the user has set stands.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
