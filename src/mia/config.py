@@ -146,12 +146,14 @@ def read(path: Path) -> Settings:
 
 
 def rest_idle_threads() -> None:
-    """Lets OpenMP's threads sleep while they wait. To be called before llama.cpp is loaded.
+    """Lets OpenMP's threads spin for a moment while they wait, and then sleep. To be called before
+    llama.cpp is loaded.
 
-    By default they spin, which wastes the cores that other work on the machine needs and waits
-    for (benchmarks/engines.py). What the user has set stands.
+    Threads that sleep at once take twice as long; threads that keep spinning starve each other
+    beside other work (docs/decisions/0004). What the user has set stands.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def _find(path: Path | None, env: Mapping[str, str]) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 _PIECE = re.compile(r"\w+|[^\w\s]")
 _CLOSING = frozenset(")!'\".%")
@@ -18,16 +19,19 @@ def literal(text: str) -> str:
     return f'"{escaped}"'
 
 
-def span_rules(text: str, name: str, banned: str = "") -> tuple[str, list[str]]:
+def span_rules(
+    text: str, name: str, banned: str = "", may_begin: Callable[[str], bool] = bool
+) -> tuple[str, list[str]]:
     """An expression for the spans of a text, and the rules (named `<name><i>`) it refers to.
 
-    A span begins at a word and ends at a word or closing punctuation; white space counts as one
-    blank. Characters in `banned` are left out of the text first.
+    A span begins at a word that `may_begin` one, and ends at a word or closing punctuation; white
+    space counts as one blank. Characters in `banned` are left out of the text first.
     """
     for char in banned:
         text = text.replace(char, " ")
     pieces = [(match[0], match.start(), match.end()) for match in _PIECE.finditer(text)]
-    starts = [f"{name}{i}" for i, (piece, _, _) in enumerate(pieces) if piece[0].isalnum()]
+    words = (i for i, (piece, _, _) in enumerate(pieces) if piece[0].isalnum())
+    starts = [f"{name}{i}" for i in words if may_begin(pieces[i][0])]
     rules: list[str] = []
     # a span cannot run on to where no piece after it may end
     last = max((i for i, (piece, _, _) in enumerate(pieces) if _may_end(piece)), default=-1)

@@ -22,7 +22,7 @@ from mia.types import (
 
 QUESTION = Question(text="When did the director of film Jaws die?", id="q")
 PLAN = "#1 Who is the director of [Jaws]?\n#2 When did #1 die?\nanswer #2"
-TEMPLATE = "#1 Who is the director of [A]?\n#2 When was #1 born?\nanswer #2"
+TEMPLATE = "#1 Who is the director of [A]?\n#2 When did #1 die?\nanswer #2"
 
 
 def remembered(plan: str) -> Recollection:
@@ -30,7 +30,7 @@ def remembered(plan: str) -> Recollection:
         id="w",
         namespace="default",
         question="When was the director of film Alien born?",
-        question_template="When was the director of film [A] born?",
+        question_template="When did the director of film [A] die?",
         category="time",
         steps=(),
         summary="",
@@ -54,12 +54,25 @@ async def test_a_remembered_success_is_shown_with_letters_for_its_entities() -> 
     model = ScriptedModel([PLAN])
     await StepwisePlanner(model).plan(QUESTION, remembered(TEMPLATE))
     (messages,) = model.asked
-    assert "Solved before: When was the director of film [A] born?" in messages[1].content
+    assert "Solved before: When did the director of film [A] die?" in messages[1].content
     assert "Alien" not in messages[1].content
 
 
 def test_a_plan_in_prose_is_no_example_for_a_small_model() -> None:
-    assert example_of(remembered("Search for the director.")) == ""
+    assert example_of(remembered("Search for the director."), QUESTION.text) == ""
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "When was the director of film Alien born?",
+        "Where did the director of film Alien die?",
+        "When did the composer of film Alien die?",
+        "When did Alien die?",
+    ],
+)
+def test_an_example_that_differs_in_more_than_names_would_mislead(asked: str) -> None:
+    assert example_of(remembered(TEMPLATE), asked) == ""
 
 
 async def test_an_unreadable_plan_is_asked_for_once_more_and_then_refused() -> None:
@@ -85,7 +98,7 @@ async def test_a_run_that_found_nothing_is_replanned_until_nothing_is_left_to_tr
     model = ScriptedModel([PLAN])
     planner = StepwisePlanner(model)
     missed = Trajectory(turns=(Turn(thought="Who is the director of Jaws?"),), outcome="abstained")
-    plan = parse_plan(TEMPLATE.replace("A", "Jaws"))
+    plan = parse_plan(PLAN.replace("director", "composer"))
     recollection = remembered(TEMPLATE)
     reflection = await planner.reflect(QUESTION, plan, missed)
     assert not reflection.goal_met

@@ -26,6 +26,14 @@ from mia.types import (
 _PACKAGE = "mia.planners"
 _WHOLE = "?"
 """A step that is the question itself, as asked."""
+_LETTER = re.compile(r"\[[A-Z]\d?\]")
+"""What stands for an entity in a template."""
+_WORD = re.compile(r"[^\W\d_]+")
+_FILLER = frozenset(
+    "a an the of is was were are did does do has had have in on at to for from by with and or s "
+    "de du la le van von der".split()
+)
+"""Words of which some are in names, and which make no other question."""
 _SPACE = re.compile(r"\s+")
 _MAX_QUESTION = 600
 """Characters of a question that a small model is shown."""
@@ -39,7 +47,7 @@ class StepwisePlanner:
 
     async def plan(self, question: Question, recollection: Recollection) -> Plan:
         """Raises ModelError when no plan could be read, even after asking again."""
-        return await self._ask(question, example_of(recollection))
+        return await self._ask(question, example_of(recollection, question.text))
 
     async def reflect(self, question: Question, plan: Plan, trajectory: Trajectory) -> Reflection:
         if trajectory.answer is not None:
@@ -59,7 +67,7 @@ class StepwisePlanner:
     ) -> Plan:
         """Another typed plan; the whole question where the model has no other."""
         usage = Usage()
-        if not recollection.empty:
+        if example_of(recollection, question.text):
             other = await self._ask(question, "")
             usage = other.usage
             if other.text != plan.text:
@@ -101,13 +109,22 @@ def whole(question: Question, usage: Usage = Usage()) -> Plan:
     )
 
 
-def example_of(recollection: Recollection) -> str:
-    """The remembered success that a small model is shown: one, with its entities as letters."""
+def example_of(recollection: Recollection, question: str) -> str:
+    """The remembered success that a small model is shown: one, with its entities as letters, and
+    only when it is the same question but for its names. A small model copies what it is shown, and
+    one word makes another procedure: older and younger, father and mother."""
     for recalled in recollection.successes:
-        workflow = recalled.workflow
-        if workflow.plan.startswith("#1 "):
-            return f"Solved before: {workflow.question_template}\n{workflow.plan}\n"
+        workflow, template = recalled.workflow, recalled.workflow.question_template
+        if workflow.plan.startswith("#1 ") and _form(template) == _form(question):
+            return f"Solved before: {template}\n{workflow.plan}\n"
     return ""
+
+
+def _form(question: str) -> set[str]:
+    """The words that make a kind of question: all but names, articles and the like. "When" and
+    "where" are among them."""
+    first, *rest = _WORD.findall(_LETTER.sub(" ", question)) or [""]
+    return {first.lower(), *(word for word in rest if word[0].islower())} - _FILLER
 
 
 def plan_grammar(question: str) -> str:

@@ -11,10 +11,10 @@ from importlib.resources import files
 from mia.planner import plain, root
 from mia.types import Plan
 
-_MONTHS: Sequence[str] = (
+MONTHS: Sequence[str] = (
     "january february march april may june july august september october november december".split()
 )
-_MONTH = re.compile(rf"\b({'|'.join(_MONTHS)})\b", re.IGNORECASE)
+_MONTH = re.compile(rf"\b({'|'.join(MONTHS)})\b", re.IGNORECASE)
 _YEAR = re.compile(r"\b(\d{3,4})\b")
 _DAY = re.compile(r"\b(\d{1,2})(?:st|nd|rd|th)?\b")
 _BC = re.compile(r"\bB\.?C", re.IGNORECASE)
@@ -46,7 +46,7 @@ def parse_date(text: str) -> Date | None:
     sign = -1 if _BC.search(text) else 1
     return (
         sign * int(year[1]),
-        _MONTHS.index(month[1].lower()) + 1 if month else 0,
+        MONTHS.index(month[1].lower()) + 1 if month else 0,
         int(day[1]) if day and month else 0,
     )
 
@@ -67,23 +67,26 @@ def parse_number(text: str) -> float | None:
 
 @cache
 def _nations() -> dict[str, str]:
-    """Demonyms and short names to the country's usual name, all in lower case."""
+    """Demonyms and short names, in lower case, to the country's usual name."""
     table: dict[str, str] = {}
     raw = files("mia.executors.stepwise").joinpath("nations.tsv").read_text(encoding="utf-8")
     for line in raw.splitlines():
-        country, *names = (name.strip().lower() for name in line.split("\t"))
-        table[country] = country
-        table.update(dict.fromkeys(names, country))
+        usual, *names = (name.strip() for name in line.split("\t"))
+        table.update(dict.fromkeys((name.lower() for name in (usual, *names)), usual))
     return table
 
 
+def country(name: str) -> str | None:
+    """The usual name of the country that a text is the name or the demonym of."""
+    return _nations().get(name.strip().lower())
+
+
 def nations(text: str) -> set[str]:
-    """The countries a text names, by name or by demonym."""
-    table = _nations()
+    """The countries that a text mentions, by name or by demonym."""
     lowered = text.lower()
     return {
-        country
-        for name, country in table.items()
+        usual
+        for name, usual in _nations().items()
         if name in lowered and re.search(rf"\b{re.escape(name)}\b", lowered)
     }
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from mia.errors import BudgetError, MIAError
 from mia.executor import Budget, Executor, Meter, Tools, Watch, unwatched
 from mia.executors.stepwise.compute import combine
+from mia.executors.stepwise.kinds import as_asked, names_no_country
 from mia.executors.stepwise.reader import Reader, Reading
 from mia.planner import plain, refs, subject
 from mia.snippets import stems
@@ -71,15 +72,28 @@ class Stepwise(Executor):
         answer = combine(plan, found)
         if answer is None:
             return Trajectory(turns=tuple(turns), outcome="abstained")
+        answer = as_asked(question.text, answer)
         turns.append(Turn(thought=plan.text.splitlines()[-1], answer=answer))
         watch(turns[-1])
         return Trajectory(turns=tuple(turns), outcome="answered")
 
     async def _step(self, run: _Run, meter: Meter, turns: Sequence[Turn], asked: str) -> list[Turn]:
-        """The turns of one step: one, or two when it had to search again."""
+        """The turns of one step; the last one has what the step found."""
         known = next((t for t in turns if t.thought == plain(asked) and t.found), None)
         if known:
             return [Turn(thought=known.thought, found=known.found)]
+        taken = await self._lookup(run, meter, asked)
+        found = taken[-1].found
+        if found is None or not names_no_country(plain(asked), found):
+            return taken
+        # a town or a region was found: it lies in some country
+        further = await self._lookup(run, meter, f"Which country is [{found}] in?")
+        if further[-1].found is None:
+            return [*further, *taken]
+        return [*taken, *further]
+
+    async def _lookup(self, run: _Run, meter: Meter, asked: str) -> list[Turn]:
+        """One turn, or two when it had to search again."""
         taken: list[Turn] = []
         for queries in run.queries(asked):
             meter.check()

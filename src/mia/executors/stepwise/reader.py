@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Protocol
 
+from mia.executors.stepwise.kinds import Kind, fits, kind_of, may_begin
 from mia.grammar import literal, span_rules
 from mia.model import Grammar, Message, Model, Sampling
 from mia.prompts import fill
@@ -43,13 +45,13 @@ class ModelReader:
         reply = await self._model.reply(
             reading_messages(cut, question),
             sampling=Sampling(max_tokens=24),
-            shape=Grammar(gbnf=span_grammar(cut)),
+            shape=Grammar(gbnf=span_grammar(cut, kind_of(question))),
         )
         text = reply.text.strip()
         confidence = math.exp(reply.logprob) if reply.logprob is not None else 1.0
         # a model without constrained decoding may say anything: only a span counts
-        answer = None if text.lower() == NONE or text not in cut else text
-        return Reading(answer=answer or None, confidence=confidence, usage=reply.usage)
+        found = text.lower() != NONE and text in cut and fits(question, text)
+        return Reading(answer=text if found else None, confidence=confidence, usage=reply.usage)
 
 
 def reading_messages(cut: str, question: str) -> tuple[Message, ...]:
@@ -60,7 +62,7 @@ def reading_messages(cut: str, question: str) -> tuple[Message, ...]:
     )
 
 
-def span_grammar(text: str) -> str:
-    """A GBNF grammar of the spans of a text, and `none`."""
-    spans, rules = span_rules(text, "p")
+def span_grammar(text: str, kind: Kind = "other") -> str:
+    """A GBNF grammar of the spans of a text that may be of a kind, and `none`."""
+    spans, rules = span_rules(text, "p", may_begin=partial(may_begin, kind))
     return "\n".join([f"root ::= {literal(NONE)} | {spans}", *rules])
