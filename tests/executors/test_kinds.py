@@ -51,6 +51,9 @@ def test_names_begin_with_a_capital_and_dates_with_a_digit_or_a_month() -> None:
 
 def test_a_region_is_no_country_yet_and_a_demonym_names_one() -> None:
     assert names_no_country("Which country is Hamar in?", "Innlandet")
+    assert names_no_country("Which country is Hope in?", "British Columbia")
+    assert not names_no_country("What is the nationality of Ada Berg?", "Norwegian and Swedish")
+    assert not names_no_country("Which country is Hope in?", "the United States")
     assert not names_no_country("Which country is Hamar in?", "Norwegian")
     assert not names_no_country("Where was Ada Berg born?", "Innlandet")
 

@@ -94,6 +94,25 @@ async def test_a_search_engine_that_is_down_is_a_failure_and_no_answer() -> None
     assert trajectory.detail == "the index is gone"
 
 
+async def test_a_region_found_for_a_country_is_looked_up_in_its_turn() -> None:
+    class Geographer:
+        async def read(self, question: str, passage: Passage) -> Reading:
+            says = {"Hope": "British Columbia", "British Columbia": "Canada"}
+            return Reading(answer=says.get(passage.title))
+
+    world = (
+        Passage(id="1", title="Hope", text="Hope is a town in British Columbia."),
+        Passage(id="2", title="British Columbia", text="British Columbia is in Canada."),
+    )
+    plan = parse_plan("#1 Which country is [Hope] in?\nanswer #1")
+    asked = Question(text="Which country is Hope in?", id="q")
+    trajectory = await stepwise(Geographer(), ToySearch(world)).run(asked, plan)
+    assert trajectory.answer == "Canada"
+    assert [turn.found for turn in trajectory.turns if turn.call] == ["British Columbia", "Canada"]
+    without = await stepwise(Geographer(), ToySearch(world[:1])).run(asked, plan)
+    assert without.answer == "British Columbia", "what was found stands when nothing says more"
+
+
 async def test_a_model_that_is_down_is_a_failure_and_no_answer() -> None:
     reader = ModelReader(ScriptedModel([ModelError("the endpoint is down")]))
     trajectory = await stepwise(reader).run(QUESTION, PLAN)

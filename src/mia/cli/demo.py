@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -62,5 +64,7 @@ async def _answer(asked: Sequence[Question], team: Team) -> dict[str, Episode]:
 
 
 def _memory(count: int, folder: Path) -> None:
-    print(f"\n{count} workflows were remembered in {folder / 'memory.db'}.", file=sys.stderr)
-    print('Look at them:  mia memory list     Ask one yourself:  mia ask "..."', file=sys.stderr)
+    # in a fresh clone the program is in .venv/bin, which is on nobody's path
+    mia = "mia" if shutil.which("mia") else os.path.relpath(sys.argv[0])
+    note(f"\n{count} workflows were remembered in {folder / 'memory.db'}.")
+    note(f'Look at them:  {mia} memory list     Ask one yourself:  {mia} ask "..."')
