@@ -91,6 +91,15 @@ def nations(text: str) -> set[str]:
     }
 
 
+def only_nations(text: str) -> bool:
+    """Whether a text names countries and nothing else: British does, British Columbia does not."""
+    left = text
+    for name in sorted(_nations(), key=len, reverse=True):
+        if name in text.lower():
+            left = re.sub(rf"\b{re.escape(name)}\b", "", left, flags=re.IGNORECASE)
+    return left != text and not re.search(r"[A-Z]\w", left)
+
+
 def same(left: str, right: str) -> bool:
     """Whether two answers name the same thing: the same country, date, or words."""
     countries = nations(left), nations(right)

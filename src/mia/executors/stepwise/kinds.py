@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from mia.executors.stepwise.compute import MONTHS, country, nations, parse_date
+from mia.executors.stepwise.compute import MONTHS, country, only_nations, parse_date
 
 Kind = Literal["date", "place", "person", "country", "other"]
 
@@ -27,7 +27,6 @@ _KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("person", re.compile(r"^(?:who|whose|by whom)\b", re.I)),
 )
 _ADJECTIVE = re.compile(r"(?:an|ish|ese|ch|sh|[^aeiou]i|eek|iss|ic)$", re.I)
-_NAME = re.compile(r"[A-Z]\w+")
 _WHICH_COUNTRY = re.compile(r"\b(?:which|what) country\b", re.I)
 
 
@@ -63,14 +62,7 @@ def fits(question: str, answer: str) -> bool:
 
 def names_no_country(question: str, answer: str) -> bool:
     """Whether a country was asked for and something else was found: a town, a region."""
-    return kind_of(question) == "country" and not _is_country(answer)
-
-
-def _is_country(answer: str) -> bool:
-    """Whether an answer names countries and no other place: British Columbia does not."""
-    found = nations(answer)
-    other = [word for word in _NAME.findall(answer) if country(word) not in found]
-    return bool(found) and (country(answer) in found or not other)
+    return kind_of(question) == "country" and not only_nations(answer)
 
 
 def as_asked(question: str, answer: str) -> str:
