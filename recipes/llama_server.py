@@ -1,14 +1,22 @@
 """Serves a GGUF over llama.cpp's own OpenAI-compatible HTTP server, on loopback.
 
-    python recipes/llama_server.py [MODEL.gguf] [--port 8080]
+    python recipes/llama_server.py [MODEL.gguf] [--adapter planner|reader|FILE.gguf] [--port 8080]
 
-Without a model it serves the embedded one, as it is (no adapters). Then, in another terminal:
+Without a model it serves the embedded one. A server has one adapter, so the embedded default over
+HTTP takes two of them, and in mia.toml:
 
-    MIA_BASE_URL=http://127.0.0.1:8080/v1 MIA_MODEL=local mia ask "..."
+    [executor]
+    kind = "stepwise"
+    [models.planner]
+    base_url = "http://127.0.0.1:8081/v1"    # --adapter planner --port 8081
+    model = "planner"
+    grammars = true
+    [models.executor]
+    base_url = "http://127.0.0.1:8082/v1"    # --adapter reader --port 8082
+    model = "reader"
+    grammars = true
 
-A model this small cannot plan in prose or call tools; with `[executor] kind = "stepwise"` and
-`grammars = true` in mia.toml it follows typed plans, badly. It is for trying the plumbing: point
-the same command at a capable model for answers.
+A capable model needs none of this: MIA_BASE_URL=http://127.0.0.1:8080/v1 MIA_MODEL=local mia ask.
 """
 
 from __future__ import annotations
@@ -19,11 +27,13 @@ from pathlib import Path
 
 from mia.config import load, rest_idle_threads
 from mia.models.catalog import known, place
+from mia.team import adapters
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, nargs="?")
+    parser.add_argument("--adapter", help="planner, reader, or a LoRA adapter's file")
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--slots", type=int, default=2)
     options = parser.parse_args()
@@ -34,6 +44,9 @@ def main() -> None:
     params.model.path = str(options.model or place(load().settings.folder, known("smollm2-135m")))
     params.hostnames, params.port = ["127.0.0.1"], options.port
     params.n_parallel, params.n_ctx, params.n_gpu_layers = options.slots, 8192 * options.slots, 0
+    if options.adapter:
+        path = adapters().get(options.adapter, Path(options.adapter))
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(path), 1.0)]
     params.use_jinja, params.verbosity = True, -1
     server = xllamacpp.Server(params)
     print(f"serving {params.model.path} at {server.listening_address}/v1", flush=True)
