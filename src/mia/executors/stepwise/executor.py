@@ -87,8 +87,10 @@ class Stepwise(Executor):
         if found is None or not names_no_country(plain(asked), found):
             return taken
         # a town or a region was found: it lies in some country
-        further = await self._lookup(run, meter, f"Which country is [{found}] in?")
-        if further[-1].found is None:
+        where = f"Which country is [{found}] in?"
+        further = await self._lookup(run, meter, where)
+        country = further[-1].found
+        if country is None or names_no_country(where, country):
             return [*further, *taken]
         return [*taken, *further]
 

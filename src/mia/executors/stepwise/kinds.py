@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from mia.executors.stepwise.compute import MONTHS, country, only_nations, parse_date
+from mia.executors.stepwise.compute import MONTHS, country, only_nations
 
 Kind = Literal["date", "place", "person", "country", "other"]
 
@@ -27,6 +27,8 @@ _KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("person", re.compile(r"^(?:who|whose|by whom)\b", re.I)),
 )
 _ADJECTIVE = re.compile(r"(?:an|ish|ese|ch|sh|[^aeiou]i|eek|iss|ic)$", re.I)
+_DATED = re.compile(rf"\d{{3}}|\b(?:{'|'.join(MONTHS)})\b", re.I)
+"""Holds a year or a month: the pages' own dates are not always well formed."""
 _WHICH_COUNTRY = re.compile(r"\b(?:which|what) country\b", re.I)
 
 
@@ -51,7 +53,7 @@ def fits(question: str, answer: str) -> bool:
     if not any(char.isalnum() for char in answer):
         return False
     if kind == "date":
-        return parse_date(answer) is not None
+        return _DATED.search(answer) is not None
     if kind == "person":
         return country(answer) is None
     if kind == "place":
