@@ -40,7 +40,7 @@ from mia.journal import Journal, RunRecord
 from mia.judges.exact_match import ExactMatch
 from mia.memories.none import NoMemory
 from mia.memories.workflow.memory import WorkflowMemory
-from mia.memories.workflow.store import Store
+from mia.memories.workflow.sqlite import SqliteStore
 from mia.model import Message, Model, Sampling
 from mia.planners.procedures import ProcedurePlanner
 from mia.planners.stepwise import StepwisePlanner, whole
@@ -128,7 +128,7 @@ def team_of(arm: str, house: House, record: RunRecord, store: Path) -> Team:
     planners = {"closed": Whole(), "oneshot": Whole(), "rules": ProcedurePlanner()}
     memory = NoMemory()
     if arm == "memory":
-        memory = WorkflowMemory(Store(store), house.embedder)
+        memory = WorkflowMemory(SqliteStore(store), house.embedder)
     return Team(
         memory=memory,
         planner=planners.get(arm) or StepwisePlanner(house.engine.role("planner")),

@@ -24,7 +24,7 @@ from mia.executors.react.loop import React
 from mia.journal import Journal
 from mia.judges.exact_match import ExactMatch
 from mia.memories.workflow.memory import WorkflowMemory
-from mia.memories.workflow.store import Store
+from mia.memories.workflow.sqlite import SqliteStore
 from mia.model import GREEDY, Message, Reply, Sampling, Shape, ToolSpec
 from mia.planners.conversational import Conversational
 from mia.search.bm25 import BM25, build
@@ -70,7 +70,7 @@ async def throughput(folder: Path) -> None:
     """Prints the share of the ideal throughput, and CPU time a call."""
     build(world.passages(), folder / "index")
     search, model = BM25(folder / "index"), Stub()
-    journal, store = Journal(folder / "journal.db"), Store(folder / "memory.db")
+    journal, store = Journal(folder / "journal.db"), SqliteStore(folder / "memory.db")
     team = Team(
         memory=WorkflowMemory(store, ToyEmbedder()),
         planner=Conversational(model),

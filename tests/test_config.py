@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,8 @@ def test_a_file_that_was_named_has_to_be_there(tmp_path: Path) -> None:
         ("x = 1\nnamespace = what", "line 2"),
         ("[search]\npassages = 0", r">= 1.*\$\.search\.passages"),
         ("[models.default]\nbase_url='x'\nmodel='y'\ndeadline = 0.0", r"> 0.*deadline"),
+        ("[planner]\ncandidates = 0", r">= 1.*\$\.planner\.candidates"),
+        ("[planner]\nrouter = 'chance'", r"chance.*\$\.planner\.router"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_file_and_path(
@@ -136,3 +139,11 @@ def test_a_key_is_found_by_its_variable_and_never_printed(tmp_path: Path) -> Non
 def test_the_defaults_are_those_of_an_empty_file(tmp_path: Path) -> None:
     loaded = load(write(tmp_path / "mia.toml", ""), {"HOME": "/home/ann"})
     assert loaded.settings == Settings(home="/home/ann/.local/share/mia")
+
+
+def test_every_key_of_the_example_is_a_setting(tmp_path: Path) -> None:
+    example = (Path(__file__).parents[1] / "mia.example.toml").read_text(encoding="utf-8")
+    keys = re.findall(r"^# (\[[\w.]+\]|\w+ = .*)", example.replace("# [models.planner]", ""), re.M)
+    settings = load(write(tmp_path / "mia.toml", "\n".join(keys)), {}).settings
+    assert settings.planner == Settings().planner
+    assert settings.memory == Settings().memory

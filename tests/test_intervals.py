@@ -1,4 +1,4 @@
-"""The Wilson interval."""
+"""The Wilson interval, and Newcombe's of a difference."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mia.intervals import wilson
+from mia.intervals import difference, wilson
 
 
 @given(st.integers(1, 5000), st.data())
@@ -36,3 +36,25 @@ def test_known_values() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
     assert wilson(8, 10) == pytest.approx((0.4901625, 0.9433178), abs=1e-6)  # statsmodels
     assert wilson(0, 10) == pytest.approx((0.0, 0.2775328), abs=1e-6)
+
+
+COUNTS = st.tuples(st.integers(1, 300), st.integers(0, 300)).map(lambda c: (min(c), max(c)))
+
+
+@given(COUNTS, COUNTS)
+def test_a_difference_lies_in_its_interval_and_turns_around_with_its_sides(
+    one: tuple[int, int], other: tuple[int, int]
+) -> None:
+    successes, trials = (one[0], other[0]), (one[1], other[1])
+    low, high = difference(successes, trials)
+    apart = successes[0] / trials[0] - successes[1] / trials[1]
+    assert -1 - 1e-9 <= low <= apart + 1e-9 and apart - 1e-9 <= high <= 1 + 1e-9
+    turned = difference(successes[::-1], trials[::-1])
+    assert turned == pytest.approx((-high, -low))
+
+
+def test_known_differences() -> None:
+    # Newcombe (1998), table II, method 10
+    assert difference((56, 48), (70, 80)) == pytest.approx((0.0524, 0.3339), abs=1e-4)
+    assert difference((9, 3), (10, 10)) == pytest.approx((0.1705, 0.8090), abs=1e-4)
+    assert difference((1, 0), (0, 5)) == (-1.0, 1.0)

@@ -10,7 +10,7 @@ import pytest
 from mia.errors import JudgeError, MIAError, ModelError, StoreError
 from mia.executor import Watch, unwatched
 from mia.memories.workflow.memory import WorkflowMemory
-from mia.memories.workflow.store import Store
+from mia.memories.workflow.sqlite import SqliteStore
 from mia.memory import Memory
 from mia.solve import Record, Team, solve
 from mia.testing import MemoryRecord, ToyEmbedder, ToyMemory
@@ -178,7 +178,7 @@ async def test_a_reflection_that_fails_keeps_the_first_run_and_notes_the_fault(s
 async def test_a_failed_run_is_no_experience(tmp_path: Path) -> None:
     record = MemoryRecord()
     crew = Crew(runs=(Trajectory(outcome="failed:search", detail="down"),))
-    with Store(tmp_path / "memory.db") as store:
+    with SqliteStore(tmp_path / "memory.db") as store:
         memory = WorkflowMemory(store, ToyEmbedder())
         episode = await solve(TOWN, team(crew, memory, record))
         assert store.count() == 0

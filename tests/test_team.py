@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mia.config import Endpoint, Executor, Loaded, Models, Secrets, Settings
+from mia.config import Endpoint, Executor, Loaded, Models, Planner, Secrets, Settings
 from mia.errors import ConfigError, MissingError
 from mia.executors.react.loop import React
 from mia.executors.react.tagged import Tagged
@@ -14,8 +14,12 @@ from mia.executors.stepwise.executor import Stepwise
 from mia.judges.gold_first import GoldFirst
 from mia.judges.panel import Panel
 from mia.judges.reference import Reference
+from mia.memories.plan_pairs import PairMemory
 from mia.planners.conversational import Conversational
+from mia.planners.routed import Routed
 from mia.planners.stepwise import StepwisePlanner
+from mia.routers.by_likeness import ByLikeness
+from mia.routers.by_model import ByModel
 from mia.team import House, adapters, missing_models
 
 SERVED = Endpoint(base_url="http://127.0.0.1:9/v1", model="m")
@@ -37,6 +41,48 @@ def test_an_endpoint_can_be_asked_for_typed_plans(tmp_path: Path) -> None:
     with house(tmp_path, models=Models(default=SERVED), executor=stepwise) as made:
         assert isinstance(made.planner(), StepwisePlanner)
         assert isinstance(made.executor(), Stepwise)
+
+
+def test_one_candidate_needs_no_router(tmp_path: Path) -> None:
+    with house(tmp_path, models=Models(default=SERVED), planner=Planner(router="model")) as made:
+        assert isinstance(made.planner(), Conversational)
+    assert not list(tmp_path.iterdir())  # and no plan memory is opened for it
+
+
+def test_several_candidates_are_routed(tmp_path: Path) -> None:
+    several = Planner(candidates=4)
+    served = Models(default=SERVED, embedder=SERVED)
+    with house(tmp_path, models=served, planner=several) as made:
+        assert isinstance(made.planner(), Routed)
+        assert isinstance(made.plan_memory, PairMemory)
+
+
+def test_without_memory_a_router_has_no_pairs_to_go_by(tmp_path: Path) -> None:
+    several = Planner(candidates=4, router="likeness")
+    with house(tmp_path, models=Models(default=SERVED), planner=several) as made:
+        assert isinstance(made.planner(memory=False), Routed)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_router_is_the_one_named_or_the_endpoint_there_is(tmp_path: Path) -> None:
+    served = Models(manager=SERVED)
+    for kind, models, router in (
+        ("auto", served, ByModel),
+        ("auto", Models(), ByLikeness),
+        ("model", served, ByModel),
+        ("likeness", served, ByLikeness),
+    ):
+        planner = Planner(router=kind)  # type: ignore[arg-type]
+        with house(tmp_path, models=models, planner=planner) as made:
+            assert isinstance(made.router(), router)
+
+
+def test_a_router_that_is_a_model_needs_one(tmp_path: Path) -> None:
+    with (
+        house(tmp_path, planner=Planner(router="model")) as made,
+        pytest.raises(ConfigError, match="model router"),
+    ):
+        made.router()
 
 
 def test_the_text_protocol_is_a_choice(tmp_path: Path) -> None:

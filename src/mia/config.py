@@ -17,6 +17,7 @@ from mia.errors import ConfigError
 from mia.executor import Budget
 from mia.memory import Weights
 
+_Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 _Seconds = Annotated[float, msgspec.Meta(gt=0)]
@@ -58,6 +59,15 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     failures: _Count = 1
     weights: Weights = Weights()
     exclude_same_task: bool = True
+    tokens: _Positive = 2000
+    """Bounds the text that one recall returns."""
+    capacity: _Count = 10_000
+    """The most workflows of a namespace; 0 for no bound."""
+    trust_mode: bool = True
+    """Keeps in quarantine what only a model vouches for."""
+    withhold: _Share = 0.0
+    """The share of recalls that return nothing by lot, so that `mia memory stats --uplift` can say
+    what memory adds."""
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,6 +77,16 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How many a query returns."""
     corpus: str | None = None
     """A corpus file or folder, or an index built from one; None for the built-in demo corpus."""
+
+
+class Planner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How plans are made."""
+
+    candidates: _Positive = 1
+    """Plans that are drawn for a question, of which a router picks one; 1 for no router."""
+    router: Literal["auto", "model", "likeness"] = "auto"
+    """model: the manager's endpoint picks; likeness: the plan most like those that worked, without
+    a model; auto: the endpoint where there is one."""
 
 
 class Executor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,6 +114,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     models: Models = Models()
     memory: Memory = Memory()
     search: Search = Search()
+    planner: Planner = Planner()
     executor: Executor = Executor()
     budget: Budget = Budget()
 

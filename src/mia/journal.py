@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from mia.errors import ConfigError, StoreError
+from mia.errors import ConfigError, InputError, StoreError
 from mia.locks import alone
 from mia.types import Episode, Noun, Remembered, decode, encode
 
@@ -135,6 +135,13 @@ class Journal:
                 (run,),
             ).fetchall()
         return [self._entry(*row) for row in rows]
+
+    def episode_ids(self, run: str) -> tuple[str, ...]:
+        """The ids of a run's episodes. Raises InputError when there is no such run."""
+        ids = tuple(entry.episode.id for entry in self.entries(run))
+        if not ids:
+            raise InputError(f"the journal has no run {run!r}")
+        return ids
 
     def _entry(self, key: str, body: bytes, checksum: int, remembered: bytes | None) -> Entry:
         if zlib.crc32(body) != checksum:

@@ -12,6 +12,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from mia import config
 from mia.config import Endpoint, Loaded
 from mia.demo import world
@@ -28,9 +30,12 @@ from mia.judges.exact_match import ExactMatch
 from mia.judges.gold_first import GoldFirst
 from mia.judges.panel import Panel
 from mia.judges.reference import Reference
-from mia.memories.none import NoMemory
+from mia.memories.none import NoMemory, NoPlanMemory
+from mia.memories.plan_pairs import PairMemory
+from mia.memories.workflow.manager import Manager
 from mia.memories.workflow.memory import WorkflowMemory
-from mia.memories.workflow.store import Store
+from mia.memories.workflow.recall import Rules
+from mia.memories.workflow.sqlite import SqliteStore
 from mia.memory import Memory
 from mia.model import Embedder, Model
 from mia.models.catalog import known, place, present
@@ -48,8 +53,14 @@ from mia.models.recorded import (
 )
 from mia.models.retry import Policy, Retry
 from mia.planner import Planner
+from mia.planners.conversational import SAMPLING as PROSE
 from mia.planners.conversational import Conversational
+from mia.planners.routed import Routed
+from mia.planners.stepwise import SAMPLING as TYPED
 from mia.planners.stepwise import StepwisePlanner
+from mia.router import Router
+from mia.routers.by_likeness import ByLikeness
+from mia.routers.by_model import ByModel
 from mia.search import corpus
 from mia.search.bm25 import BM25, build, is_index
 from mia.solve import Team
@@ -60,6 +71,8 @@ from mia.tools.text_search import TextSearch
 T = TypeVar("T")
 
 ADAPTERS = ("planner", "reader")
+_EXPLORING = 1.0
+"""The temperature of all candidate plans but the first."""
 Say = Callable[[str], None]
 
 
@@ -112,8 +125,8 @@ class House:
         return journal
 
     @cached_property
-    def store(self) -> Store:
-        store = Store(self.settings.folder / "memory.db")
+    def store(self) -> SqliteStore:
+        store = SqliteStore(self.settings.folder / "memory.db")
         self._open.callback(store.close)
         return store
 
@@ -226,14 +239,22 @@ class House:
     @cached_property
     def memory(self) -> WorkflowMemory:
         chosen = self.settings.memory
+        asked = self.settings.models.manager
         return WorkflowMemory(
             self.store,
             self.embedder,
             namespace=self.settings.namespace,
-            k_successes=chosen.successes,
-            k_failures=chosen.failures,
-            weights=chosen.weights,
-            exclude_task=chosen.exclude_same_task,
+            rules=Rules(
+                k_successes=chosen.successes,
+                k_failures=chosen.failures,
+                weights=chosen.weights,
+                exclude_task=chosen.exclude_same_task,
+                tokens=chosen.tokens,
+                trust_mode=chosen.trust_mode,
+            ),
+            capacity=chosen.capacity,
+            withhold=chosen.withhold,
+            manager=Manager(self.model("manager")) if asked is not None else None,
         )
 
     @property
@@ -245,10 +266,41 @@ class House:
             raise ConfigError("react needs an endpoint; the embedded model runs stepwise only")
         return embedded or kind == "stepwise"
 
-    def planner(self) -> Planner:
+    @cached_property
+    def plan_memory(self) -> PairMemory:
+        return PairMemory(
+            self.store,
+            self.embedder,
+            self.settings.namespace,
+            exclude_task=self.settings.memory.exclude_same_task,
+        )
+
+    def planner(self, memory: bool = True) -> Planner:
+        """Who plans; where several plans are drawn, with the router that picks one."""
+        model = self.model("planner", "planner" if self.stepwise else None)
+        count = self.settings.planner.candidates
+        if count == 1:
+            return self._planner(model)
+        return Routed(
+            self._planner(model),
+            self._planner(model, _EXPLORING),
+            self.router(),
+            self.plan_memory if memory else NoPlanMemory(),
+            count,
+        )
+
+    def _planner(self, model: Model, temperature: float = 0.0) -> Planner:
         if self.stepwise:
-            return StepwisePlanner(self.model("planner", "planner"))
-        return Conversational(self.model("planner"))
+            return StepwisePlanner(model, replace(TYPED, temperature=temperature))
+        return Conversational(model, replace(PROSE, temperature=temperature))
+
+    def router(self) -> Router:
+        chosen, asked = self.settings.planner.router, self.endpoint("manager")
+        if chosen == "model" and asked is None:
+            raise ConfigError("the model router needs an endpoint; set [models.manager]")
+        if chosen == "likeness" or asked is None:
+            return ByLikeness()
+        return ByModel(self.model("manager"))
 
     def executor(self) -> Executor:
         stepwise, passages = self.stepwise, self.settings.search.passages
@@ -280,7 +332,7 @@ class House:
         recalled: Memory = self.memory if memory else NoMemory()
         return Team(
             memory=recalled,
-            planner=self.planner(),
+            planner=self.planner(memory),
             executor=self.executor(),
             judge=self.judge(),
             record=record,
@@ -294,8 +346,8 @@ class House:
         """What a resumed run has to have in common with its beginning."""
         settings = self.settings
         return fingerprint(
-            settings.models, settings.memory, settings.search, settings.executor,
-            settings.budget, settings.judge, settings.namespace,
+            settings.models, settings.memory, settings.search, settings.planner,
+            settings.executor, settings.budget, settings.judge, settings.namespace,
             str(self.corpus or ""), str(memory), hashlib.sha256(questions).hexdigest(),
         )  # fmt: skip
 

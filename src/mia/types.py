@@ -95,6 +95,8 @@ class Plan(Noun, frozen=True):
     steps: tuple[Step, ...] = ()
     rule: Rule | None = None
     """Both are given for a typed plan and neither for a plan in prose."""
+    chosen: str = ""
+    """Why this one, where a router picked it among several."""
     usage: Usage = Usage()
 
 
@@ -239,7 +241,29 @@ class Workflow(Noun, frozen=True):
     source_hashes: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
     """Workflows that were recalled for the episode this one comes from."""
+    contradicts: tuple[str, ...] = ()
+    """Older workflows of the same kind and plan that ended the other way."""
     trust: Literal["trusted", "quarantined"] = "trusted"
+
+
+class PlanPair(Noun, frozen=True):
+    """Two plans for one question, as templates: the one that led to a right answer, and the one
+    that did not."""
+
+    id: str
+    namespace: str
+    question: str
+    question_template: str
+    right: str
+    wrong: str
+    right_episode: str
+    wrong_episode: str
+    created: str
+    """ISO 8601, UTC."""
+    question_id: str = ""
+    task: str | None = None
+    seen: int = 1
+    """How many couples of episodes showed it."""
 
 
 class Recalled(Noun, frozen=True):
@@ -261,6 +285,8 @@ class Recollection(Noun, frozen=True):
     """To follow."""
     failures: tuple[Recalled, ...] = ()
     """To avoid."""
+    withheld: tuple[str, ...] = ()
+    """Ids of what would have been returned, had the lot not fallen on withholding it."""
 
     @property
     def empty(self) -> bool:
@@ -273,6 +299,8 @@ class Remembered(Noun, frozen=True):
     decision: Literal["stored", "merged", "replaced", "ignored"]
     reason: str
     workflow_id: str | None = None
+    evicted: tuple[str, ...] = ()
+    """Workflows that had to go for it; the memory's log says why."""
 
 
 class Episode(Noun, frozen=True):

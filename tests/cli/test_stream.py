@@ -16,7 +16,7 @@ import pytest
 from tests.cli.playing import Home, Served, item, plans, plays
 
 from mia.journal import Entry, Journal
-from mia.memories.workflow.store import Store
+from mia.memories.workflow.sqlite import SqliteStore
 from mia.testing import Fault, Received, faults
 from mia.types import Episode, decode
 
@@ -47,7 +47,7 @@ def entries(home: Home, run: str = "drill") -> list[Entry]:
 
 def remembered(home: Home) -> list[str]:
     """What is remembered, without what differs from run to run."""
-    with Store(home.data / "memory.db") as store:
+    with SqliteStore(home.data / "memory.db") as store:
         return sorted(f"{w.question_template} {w.outcome} {w.uses}" for w in store.all())
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mia.memories.workflow.store import Store
+from mia.memories.workflow.sqlite import SqliteStore
 from mia.planner import parse_plan
 from mia.types import (
     Episode,
@@ -80,7 +80,7 @@ def film_episode() -> Callable[..., Episode]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
     """An empty store."""
-    with Store(tmp_path / "memory.sqlite") as opened:
+    with SqliteStore(tmp_path / "memory.sqlite") as opened:
         yield opened

@@ -11,7 +11,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from mia.memories.workflow.memory import WorkflowMemory
-from mia.memories.workflow.store import Store
+from mia.memories.workflow.recall import Rules
+from mia.memories.workflow.sqlite import SqliteStore
 from mia.planner import parse_plan
 from mia.testing.models import ToyEmbedder
 from mia.types import (
@@ -52,8 +53,8 @@ def _episode(name: str, number: int) -> Episode:
 
 
 async def _main(path: str, name: str, count: int) -> None:
-    with Store(Path(path)) as store:
-        memory = WorkflowMemory(store, ToyEmbedder(), floor=0.0)
+    with SqliteStore(Path(path)) as store:
+        memory = WorkflowMemory(store, ToyEmbedder(), rules=Rules(floor=0.0))
         for number in range(1, count + 1) if count else itertools.count(1):
             episode = _episode(name, number)
             recollection = await memory.recall(episode.question)

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 
 from mia.errors import InputError
 from mia.memories.workflow.compress import compress
-from mia.memories.workflow.interchange import Imported, export, import_
+from mia.memories.workflow.interchange import Imported, import_, write
 from mia.memories.workflow.memory import WorkflowMemory
-from mia.memories.workflow.store import Store
+from mia.memories.workflow.sqlite import SqliteStore
 from mia.testing.models import ToyEmbedder
 from mia.types import Episode, Question, Workflow, encode
 
@@ -29,13 +29,12 @@ def workflow(film_episode: Films) -> Workflow:
 
 
 async def test_what_was_exported_is_imported_again(
-    tmp_path: Path, store: Store, workflow: Workflow
+    tmp_path: Path, store: SqliteStore, workflow: Workflow
 ) -> None:
     store.add([workflow, replace(workflow, id="w2", namespace="other", caption="a shark")])
     file = tmp_path / "memory.jsonl"
-    assert export(store, file) == 2
-    assert export(store, tmp_path / "one.jsonl", namespace="other") == 1
-    with Store(tmp_path / "copy.sqlite") as copy:
+    write(store.all()[::-1], file)
+    with SqliteStore(tmp_path / "copy.sqlite") as copy:
         assert import_(copy, file) == Imported(added=2, skipped=0)
         assert copy.all() == store.all()
         assert import_(copy, file) == Imported(added=0, skipped=2)
@@ -46,7 +45,7 @@ async def test_what_was_exported_is_imported_again(
 
 
 def test_every_bad_line_is_reported_and_none_is_imported(
-    tmp_path: Path, store: Store, workflow: Workflow
+    tmp_path: Path, store: SqliteStore, workflow: Workflow
 ) -> None:
     good = encode(workflow).decode()
     lines = [
@@ -76,7 +75,12 @@ def test_every_bad_line_is_reported_and_none_is_imported(
     [(3, 9, (3, 3)), (-1, -1, (0, 0)), (-5, 2, (0, 0)), (2, -2, (2, 0)), (10**18, 1, (10**9, 1))],
 )
 def test_impossible_counts_are_put_right(
-    tmp_path: Path, store: Store, workflow: Workflow, uses: int, wins: int, wanted: tuple[int, int]
+    tmp_path: Path,
+    store: SqliteStore,
+    workflow: Workflow,
+    uses: int,
+    wins: int,
+    wanted: tuple[int, int],
 ) -> None:
     file = tmp_path / "memory.jsonl"
     file.write_bytes(encode(replace(workflow, uses=uses, wins=wins)))
@@ -86,7 +90,7 @@ def test_impossible_counts_are_put_right(
 
 
 def test_an_id_twice_in_a_file_counts_once(
-    tmp_path: Path, store: Store, workflow: Workflow
+    tmp_path: Path, store: SqliteStore, workflow: Workflow
 ) -> None:
     file = tmp_path / "memory.jsonl"
     other = replace(workflow, summary="other")
@@ -95,19 +99,19 @@ def test_an_id_twice_in_a_file_counts_once(
     assert store.all("mine") == (replace(workflow, namespace="mine"),)
 
 
-def test_a_file_that_is_not_there_is_an_input_error(tmp_path: Path, store: Store) -> None:
+def test_a_file_that_is_not_there_is_an_input_error(tmp_path: Path, store: SqliteStore) -> None:
     with pytest.raises(InputError, match="no file"):
         import_(store, tmp_path / "absent.jsonl")
 
 
 def test_an_export_that_fails_leaves_what_was_there(
-    tmp_path: Path, store: Store, workflow: Workflow
+    tmp_path: Path, store: SqliteStore, workflow: Workflow
 ) -> None:
     store.add([workflow])
     target = tmp_path / "folder"
     target.mkdir()
     with pytest.raises(IsADirectoryError):
-        export(store, target)
+        write(store.all(), target)
     assert [path.name for path in tmp_path.glob("*.building")] == []
 
 
@@ -116,7 +120,7 @@ def test_an_export_that_fails_leaves_what_was_there(
 )
 @given(at=st.integers(0, 10_000), byte=st.integers(0, 255))
 def test_a_garbled_file_is_imported_whole_or_not_at_all(
-    tmp_path: Path, store: Store, workflow: Workflow, at: int, byte: int
+    tmp_path: Path, store: SqliteStore, workflow: Workflow, at: int, byte: int
 ) -> None:
     second = encode(replace(workflow, id="w2"))
     raw = bytearray(encode(workflow) + b"\n" + second)

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from mia.memories.workflow.store import Store
+from mia.memories.workflow.sqlite import SqliteStore
 
 _CHILD = Path(__file__).with_name("remember_forever.py")
 _KILLS = 5
@@ -26,15 +26,14 @@ def acknowledged(lines: str) -> list[list[str]]:
 
 
 def assert_all_there(path: Path, acked: list[list[str]]) -> None:
-    with Store(path) as store:
+    with SqliteStore(path) as store:
         store.check()
-        with store.reading() as rows:
-            for episode, decision, workflow_id in acked:
-                remembered = rows.absorbed("default", episode)
-                assert remembered is not None, f"{episode} was acknowledged and is lost"
-                assert (remembered.decision, remembered.workflow_id) == (decision, workflow_id)
-                assert rows.get(workflow_id) is not None
-            assert rows.without_vectors("default", "toy-64") == ()
+        for episode, decision, workflow_id in acked:
+            remembered = store.read(lambda rows, episode=episode: rows.absorbed("default", episode))
+            assert remembered is not None, f"{episode} was acknowledged and is lost"
+            assert (remembered.decision, remembered.workflow_id) == (decision, workflow_id)
+            assert store.get(workflow_id) is not None
+        assert store.read(lambda rows: rows.vectors.missing("default", "toy-64")) == ()
 
 
 def test_no_acknowledged_episode_is_lost_to_a_kill(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from mia.errors import StoreError
 from mia.memories.workflow.memory import WorkflowMemory
-from mia.memories.workflow.store import Store
+from mia.memories.workflow.recall import Rules
+from mia.memories.workflow.sqlite import SqliteStore
 from mia.memory import Weights, frequency, score, similarity, value
 from mia.testing.models import ToyEmbedder
 from mia.types import Episode, Question, Recollection, VerdictValue, Workflow
@@ -38,7 +40,7 @@ def ids(recollection: Recollection) -> list[str]:
     return [item.workflow.id for item in (*recollection.successes, *recollection.failures)]
 
 
-async def kept(store: Store, memory: WorkflowMemory, episode: Episode) -> Workflow:
+async def kept(store: SqliteStore, memory: WorkflowMemory, episode: Episode) -> Workflow:
     """Remembers an episode and returns its workflow."""
     remembered = await memory.remember(episode)
     assert remembered.workflow_id is not None
@@ -48,7 +50,7 @@ async def kept(store: Store, memory: WorkflowMemory, episode: Episode) -> Workfl
 
 
 async def test_the_same_kind_of_question_recalls_the_workflow(
-    store: Store, film_episode: Films
+    store: SqliteStore, film_episode: Films
 ) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     workflow = await kept(store, memory, film_episode())
@@ -59,7 +61,7 @@ async def test_the_same_kind_of_question_recalls_the_workflow(
     assert item.score == score(item.similarity, 0.5, 1.0, Weights())
 
 
-async def test_nothing_relevant_is_a_valid_answer(store: Store, film_episode: Films) -> None:
+async def test_nothing_relevant_is_a_valid_answer(store: SqliteStore, film_episode: Films) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     assert (await memory.recall(BORN)).empty
     await memory.remember(film_episode())
@@ -68,10 +70,10 @@ async def test_nothing_relevant_is_a_valid_answer(store: Store, film_episode: Fi
 
 
 async def test_a_question_does_not_recall_itself_its_task_or_its_own_words(
-    store: Store, film_episode: Films
+    store: SqliteStore, film_episode: Films
 ) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
-    open_book = WorkflowMemory(store, ToyEmbedder(), exclude_task=False)
+    open_book = WorkflowMemory(store, ToyEmbedder(), rules=Rules(exclude_task=False))
     episode = film_episode(question_id="q1", task="t1")
     await memory.remember(episode)
     same_id = asked(BORN.text, id="q1")
@@ -83,7 +85,7 @@ async def test_a_question_does_not_recall_itself_its_task_or_its_own_words(
 
 
 async def test_questions_without_a_task_are_not_of_one_task(
-    store: Store, film_episode: Films
+    store: SqliteStore, film_episode: Films
 ) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     await memory.remember(film_episode(task=None))
@@ -91,9 +93,9 @@ async def test_questions_without_a_task_are_not_of_one_task(
 
 
 async def test_successes_and_failures_have_slots_of_their_own(
-    store: Store, film_episode: Films
+    store: SqliteStore, film_episode: Films
 ) -> None:
-    memory = WorkflowMemory(store, ToyEmbedder(), k_successes=2, k_failures=1)
+    memory = WorkflowMemory(store, ToyEmbedder(), rules=Rules(k_successes=2, k_failures=1))
     for verb in ("born", "seen", "fed"):  # other plans, so that none is merged
         for verdict in (VerdictValue.CORRECT, WRONG):
             await memory.remember(
@@ -104,7 +106,7 @@ async def test_successes_and_failures_have_slots_of_their_own(
     assert [item.workflow.outcome for item in recollection.failures] == ["failure"]
 
 
-async def test_namespaces_and_modalities_are_apart(store: Store, film_episode: Films) -> None:
+async def test_namespaces_and_modalities_are_apart(store: SqliteStore, film_episode: Films) -> None:
     mine = WorkflowMemory(store, ToyEmbedder(), "mine")
     yours = WorkflowMemory(store, ToyEmbedder(), "yours")
     await mine.remember(film_episode())
@@ -117,7 +119,9 @@ async def test_namespaces_and_modalities_are_apart(store: Store, film_episode: F
     assert item.similarity == pytest.approx(1.0)
 
 
-async def test_a_caption_has_its_share_of_the_similarity(store: Store, film_episode: Films) -> None:
+async def test_a_caption_has_its_share_of_the_similarity(
+    store: SqliteStore, film_episode: Films
+) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     await memory.remember(film_episode(caption="a shark"))
     (item,) = (await memory.recall(asked(BORN.text, caption="moonlit harbour"))).successes
@@ -125,9 +129,9 @@ async def test_a_caption_has_its_share_of_the_similarity(store: Store, film_epis
 
 
 async def test_a_full_category_is_used_alone_and_a_thin_one_is_not(
-    store: Store, film_episode: Films
+    store: SqliteStore, film_episode: Films
 ) -> None:
-    memory = WorkflowMemory(store, ToyEmbedder(), k_successes=9, floor=0.0)
+    memory = WorkflowMemory(store, ToyEmbedder(), rules=Rules(k_successes=9, floor=0.0))
     elsewhere = await kept(store, memory, film_episode(verb="fed"))
     store.delete(elsewhere.id)
     store.add([replace(elsewhere, category="event")])
@@ -137,26 +141,32 @@ async def test_a_full_category_is_used_alone_and_a_thin_one_is_not(
         assert (elsewhere.id in recalled) == (number < 3)
 
 
-async def test_what_won_more_often_comes_first(store: Store, film_episode: Films) -> None:
+async def test_what_won_more_often_comes_first(store: SqliteStore, film_episode: Films) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     workflow = await kept(store, memory, film_episode())
     store.add([replace(workflow, id="winner", uses=4, wins=4)])
     store.add([replace(workflow, id="loser", uses=4, wins=0)])
-    recollection = await WorkflowMemory(store, ToyEmbedder(), k_successes=9).recall(BORN)
+    recollection = await WorkflowMemory(store, ToyEmbedder(), rules=Rules(k_successes=9)).recall(
+        BORN
+    )
     assert ids(recollection) == [workflow.id, "winner", "loser"]
     assert ids(await memory.recall(BORN)) == ids(await memory.recall(BORN))
 
 
-async def test_a_recall_stays_within_its_budget(store: Store, film_episode: Films) -> None:
+async def test_a_recall_stays_within_its_budget(store: SqliteStore, film_episode: Films) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     workflow = await kept(store, memory, film_episode())
     store.add([replace(workflow, id="long", uses=1, wins=1, summary="word " * 300)])
     assert len(ids(await memory.recall(BORN))) == 2
-    assert ids(await WorkflowMemory(store, ToyEmbedder(), tokens=100).recall(BORN)) == [workflow.id]
-    assert (await WorkflowMemory(store, ToyEmbedder(), tokens=10).recall(BORN)).empty
+    assert ids(
+        await WorkflowMemory(store, ToyEmbedder(), rules=Rules(tokens=100)).recall(BORN)
+    ) == [workflow.id]
+    assert (await WorkflowMemory(store, ToyEmbedder(), rules=Rules(tokens=10)).recall(BORN)).empty
 
 
-async def test_a_quarantined_workflow_is_not_recalled(store: Store, film_episode: Films) -> None:
+async def test_a_quarantined_workflow_is_not_recalled(
+    store: SqliteStore, film_episode: Films
+) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     workflow = await kept(store, memory, film_episode())
     store.delete(workflow.id)
@@ -164,13 +174,21 @@ async def test_a_quarantined_workflow_is_not_recalled(store: Store, film_episode
     assert (await memory.recall(BORN)).empty
 
 
-async def test_a_change_of_embedder_embeds_anew(store: Store, film_episode: Films) -> None:
-    workflow = await kept(store, WorkflowMemory(store, ToyEmbedder()), film_episode())
-    assert ids(await WorkflowMemory(store, OtherEmbedder()).recall(BORN)) == [workflow.id]
-    with store.reading() as rows:
-        assert rows.without_vectors("default", "toy-64") == ()
-        assert rows.without_vectors("default", "other-64") == ()
-        assert rows.without_vectors("default", "third") == (workflow,)
+async def test_another_embedder_is_refused_until_the_memory_is_embedded_anew(
+    store: SqliteStore, film_episode: Films
+) -> None:
+    memory, other = (
+        WorkflowMemory(store, ToyEmbedder()),
+        WorkflowMemory(store, OtherEmbedder()),
+    )
+    workflow = await kept(store, memory, film_episode())
+    for attempt in (other.recall(BORN), other.remember(film_episode("Heat"))):
+        with pytest.raises(StoreError, match="run: mia memory reembed"):
+            await attempt
+    assert store.reembed() == 1
+    assert ids(await other.recall(BORN)) == [workflow.id]
+    with pytest.raises(StoreError, match="made by other-64, not by toy-64"):
+        await memory.recall(BORN)
 
 
 counts = st.integers(0, 10_000)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mia.errors import ModelError
@@ -111,6 +111,7 @@ async def test_a_run_that_found_nothing_is_replanned_until_nothing_is_left_to_tr
     assert (await planner.reflect(QUESTION, last, missed)).goal_met, "nothing is left to try"
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_the_grammar_of_any_question_is_well_formed(text: str) -> None:
     rules = plan_grammar(text).splitlines()
@@ -147,6 +148,7 @@ async def test_a_phrasing_nobody_knows_becomes_one_lookup() -> None:
     assert plan == whole(odd)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=120))
 def test_the_rule_planner_never_trips_over_a_question(text: str) -> None:
     plan = read(Question(text=text, id="q"))

@@ -8,6 +8,7 @@ import pytest
 from mia.errors import ModelError
 from mia.memory import Memory
 from mia.model import Embedder, Message, Model, Reply, Sampling
+from mia.router import PlanMemory
 from mia.solve import Record
 from mia.testing import (
     MemoryRecord,
@@ -15,6 +16,7 @@ from mia.testing import (
     ScriptError,
     ToyEmbedder,
     ToyMemory,
+    ToyPlanMemory,
     ToySearch,
 )
 from mia.tool import Search
@@ -29,8 +31,9 @@ def test_every_double_is_what_its_contract_asks_for() -> None:
     embedder: Embedder = ToyEmbedder()
     search: Search = ToySearch([])
     memory: Memory = ToyMemory()
+    plan_memory: PlanMemory = ToyPlanMemory()
     record: Record = MemoryRecord()
-    assert all((model, embedder, search, memory, record))
+    assert all((model, embedder, search, memory, plan_memory, record))
 
 
 async def test_a_scripted_model_gives_its_replies_in_order_and_notes_what_was_asked() -> None:
@@ -77,6 +80,15 @@ async def test_toy_memory_remembers_an_episode_once() -> None:
     assert (first.decision, second.decision) == ("stored", "ignored")
     assert memory.episodes == [EPISODE]
     assert await memory.recall(EPISODE.question) == Recollection()
+
+
+async def test_a_toy_plan_memory_keeps_a_couple_once() -> None:
+    memory, other = ToyPlanMemory(), Episode(id="e2", question=EPISODE.question)
+    first = await memory.remember_pair(EPISODE.question, EPISODE, other)
+    second = await memory.remember_pair(EPISODE.question, EPISODE, other)
+    assert (first.decision, second.decision) == ("stored", "ignored")
+    assert memory.couples == [(EPISODE, other)]
+    assert await memory.pairs(EPISODE.question, 2) == ()
 
 
 async def test_a_record_settles_only_what_was_written_down() -> None:

@@ -15,7 +15,7 @@ from mia.cli.output import print_json
 from mia.config import Loaded
 from mia.errors import MIAError
 from mia.journal import Journal
-from mia.memories.workflow.store import Store
+from mia.memories.workflow.sqlite import SqliteStore
 from mia.model import Message, Sampling
 from mia.models import catalog
 from mia.team import House, missing_models
@@ -155,7 +155,7 @@ def _store(what: str, path: Path, read: Callable[[Path], str]) -> Check:
 
 
 def _workflows(path: Path) -> str:
-    with Store(path) as store:
+    with SqliteStore(path) as store:
         return f"{store.check()} workflows, all whole"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +13,7 @@ import typer
 from mia.cli.output import note
 from mia.config import Loaded, load
 from mia.errors import ConfigError, MissingError
+from mia.memories.workflow.store import Store
 from mia.team import House, missing_models
 
 Config = Annotated[
@@ -65,3 +68,17 @@ def house(
     if missing:
         raise MissingError(f"{missing[0]} is not here yet; run: mia models get {' '.join(missing)}")
     return House(loaded, corpus=corpus, say=note, record=record, replay=replay)
+
+
+def opened(
+    config: Path | None = None, home: Path | None = None, namespace: str | None = None
+) -> House:
+    """The parts of these settings, without a look whether their models are there."""
+    return House(settings(config, home, namespace), say=note)
+
+
+@contextmanager
+def store(config: Path | None, home: Path | None) -> Generator[Store]:
+    """What is remembered."""
+    with opened(config, home) as house:
+        yield house.store

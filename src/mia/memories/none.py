@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mia.types import Episode, Question, Recollection, Remembered
+from mia.router import PairRemembered
+from mia.types import Episode, PlanPair, Question, Recollection, Remembered
 
 
 class NoMemory:
@@ -15,3 +16,17 @@ class NoMemory:
     async def remember(self, episode: Episode) -> Remembered:
         """Keeps nothing."""
         return Remembered(decision="ignored", reason="there is no memory")
+
+
+class NoPlanMemory:
+    """Knows no plans and remembers none."""
+
+    async def pairs(self, question: Question, k: int) -> tuple[PlanPair, ...]:
+        """Nothing."""
+        return ()
+
+    async def remember_pair(
+        self, question: Question, right: Episode, wrong: Episode
+    ) -> PairRemembered:
+        """Keeps nothing."""
+        return PairRemembered(decision="ignored", reason="there is no memory")

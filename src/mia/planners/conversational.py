@@ -14,9 +14,9 @@ from mia.types import Plan, Question, Recollection, Reflection, Trajectory
 
 PLAN_WORDS = 400
 REPLAN_WORDS = 200
+SAMPLING = Sampling(max_tokens=4096)
 _MEMORY_WORDS = 1500
 _PACKAGE = "mia.planners"
-_SAMPLING = Sampling(max_tokens=4096)
 _REFLECTION = Schema(
     name="reflection",
     schema={
@@ -38,7 +38,7 @@ class Conversational(Planner):
     there; an empty one, or a reflection that cannot be read, is asked for once again and then
     raises ModelError."""
 
-    def __init__(self, model: Model, sampling: Sampling = _SAMPLING) -> None:
+    def __init__(self, model: Model, sampling: Sampling = SAMPLING) -> None:
         self._model = model
         self._sampling = sampling
 

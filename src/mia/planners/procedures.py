@@ -35,7 +35,7 @@ class ProcedurePlanner:
         return read(question) or whole(question)
 
     async def reflect(self, question: Question, plan: Plan, trajectory: Trajectory) -> Reflection:
-        met = trajectory.answer is not None or plan == whole(question)
+        met = trajectory.answer is not None or plan.text == whole(question).text
         return Reflection(goal_met=met, reason="" if met else "a step found nothing")
 
     async def replan(

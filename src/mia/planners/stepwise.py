@@ -23,6 +23,7 @@ from mia.types import (
     Usage,
 )
 
+SAMPLING = Sampling(max_tokens=220)
 _PACKAGE = "mia.planners"
 _WHOLE = "?"
 """A step that is the question itself, as asked."""
@@ -42,8 +43,9 @@ _MAX_QUESTION = 600
 class StepwisePlanner:
     """Typed plans by a small model."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, sampling: Sampling = SAMPLING) -> None:
         self._model = model
+        self._sampling = sampling
 
     async def plan(self, question: Question, recollection: Recollection) -> Plan:
         """Raises ModelError when no plan could be read, even after asking again."""
@@ -52,7 +54,7 @@ class StepwisePlanner:
     async def reflect(self, question: Question, plan: Plan, trajectory: Trajectory) -> Reflection:
         if trajectory.answer is not None:
             return Reflection(goal_met=True, reason="every step found what it asked for")
-        if plan == whole(question, plan.usage):
+        if plan.text == whole(question).text:
             return Reflection(goal_met=True, reason="nothing is left to try")
         missing = next((t.thought for t in reversed(trajectory.turns) if t.found is None), "")
         return Reflection(goal_met=False, reason=f"nothing found for: {missing}")
@@ -80,7 +82,7 @@ class StepwisePlanner:
             self._model,
             planning_messages(asked, example),
             parse_plan,
-            sampling=Sampling(max_tokens=220),
+            sampling=self._sampling,
             shape=Grammar(gbnf=plan_grammar(asked)),
         )
         if plan.steps[0].text == _WHOLE:

@@ -9,6 +9,7 @@ from mia.testing.models import (
     ScriptError,
     ToyEmbedder,
     ToyMemory,
+    ToyPlanMemory,
     ToySearch,
 )
 from mia.testing.server import FaultServer, Received
@@ -23,6 +24,7 @@ __all__ = [
     "ScriptedModel",
     "ToyEmbedder",
     "ToyMemory",
+    "ToyPlanMemory",
     "ToySearch",
     "faults",
 ]

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from mia.errors import MIAError
 from mia.model import GREEDY, Message, Reply, Sampling, Shape, ToolSpec
+from mia.router import PairRemembered
 from mia.types import (
     Episode,
     Noun,
     Passage,
+    PlanPair,
     Question,
     Recollection,
     Remembered,
@@ -153,6 +155,32 @@ class ToyMemory:
             return Remembered(decision="ignored", reason="seen before")
         self.episodes.append(episode)
         return Remembered(decision="stored", reason="a toy keeps all", workflow_id=episode.id)
+
+
+class ToyPlanMemory:
+    """A PlanMemory that returns the pairs it was given, and keeps the episodes it is shown, each
+    couple once."""
+
+    def __init__(self, pairs: Sequence[PlanPair] = ()) -> None:
+        self._pairs = tuple(pairs)
+        self.questions: list[Question] = []
+        """What it was asked about."""
+        self.couples: list[tuple[Episode, Episode]] = []
+        """What it was to remember: the right episode, and the wrong one."""
+
+    async def pairs(self, question: Question, k: int) -> tuple[PlanPair, ...]:
+        """The first of the pairs it was given, whatever the question."""
+        self.questions.append(question)
+        return self._pairs[:k]
+
+    async def remember_pair(
+        self, question: Question, right: Episode, wrong: Episode
+    ) -> PairRemembered:
+        """Keeps a couple that it has not seen."""
+        if any((a.id, b.id) == (right.id, wrong.id) for a, b in self.couples):
+            return PairRemembered(decision="ignored", reason="seen before")
+        self.couples.append((right, wrong))
+        return PairRemembered(decision="stored", reason="a toy keeps all")
 
 
 class MemoryRecord:

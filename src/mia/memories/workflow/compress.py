@@ -77,7 +77,7 @@ def compress(episode: Episode, namespace: str, id: str) -> Workflow | None:
         return None
     veil = _veil(episode, plan, lookups)
     question = veil.hide(episode.question.text)
-    template = _plan_template(plan, veil)
+    template = plan_template(plan, veil)
     steps = tuple(_step(lookup, veil) for lookup in lookups)
     correct = episode.verdict.value is VerdictValue.CORRECT
     recalled = (*episode.recollection.successes, *episode.recollection.failures)
@@ -100,8 +100,8 @@ def compress(episode: Episode, namespace: str, id: str) -> Workflow | None:
         question_id=episode.question.id,
         created=episode.started,
         source_episode=episode.id,
-        source_domains=_domains(episode),
-        source_hashes=_hashes(episode),
+        source_domains=domains(episode),
+        source_hashes=hashes(episode),
         parents=tuple(item.workflow.id for item in recalled),
     )
 
@@ -195,22 +195,33 @@ def _veil(episode: Episode, plan: Plan, lookups: tuple[_Lookup, ...]) -> Veil:
     """Knows what must not show: subjects first, so that they get the first letters; then what the
     steps found, in this run or an earlier one; then the answers."""
     veil = Veil(seen=tuple((lookup.number, lookup.text) for lookup in lookups))
+    letter_subjects(plan, veil)
+    for lookup in lookups:
+        if lookup.found is not None:
+            veil.add(lookup.found, lookup.number)
+    hide_results(episode, veil)
+    return veil
+
+
+def letter_subjects(plan: Plan, veil: Veil) -> None:
+    """Gives what the steps of a plan are about its letters."""
     for step in plan.steps:
         for name in _BRACKETS.findall(step.text):
             veil.add(name)
             veil.letter(name)
-    for lookup in lookups:
-        if lookup.found is not None:
-            veil.add(lookup.found, lookup.number)
+
+
+def hide_results(episode: Episode, veil: Veil) -> None:
+    """What an episode found and answered, and what the right answers are, must not show."""
     for turn in (*episode.trajectory.turns, *episode.final.turns):
         veil.add(turn.found or "")
         veil.add(turn.answer or "")
     for answer in episode.question.answers or ():
         veil.add(answer)
-    return veil
 
 
-def _plan_template(plan: Plan, veil: Veil) -> str:
+def plan_template(plan: Plan, veil: Veil) -> str:
+    """A plan with its entities as signs: still a typed plan, if it was one."""
     if plan.rule is None:
         return _cut(veil.hide(plan.text), MAX_WORDS)
     steps = tuple(
@@ -291,7 +302,8 @@ def _passages(episode: Episode) -> Iterator[Passage]:
             yield from turn.observation.passages
 
 
-def _domains(episode: Episode) -> tuple[str, ...]:
+def domains(episode: Episode) -> tuple[str, ...]:
+    """Where a run read."""
     return tuple(sorted({_domain(passage.url) for passage in _passages(episode)}))
 
 
@@ -306,6 +318,7 @@ def _domain(url: str | None) -> str:
         return "unreadable"
 
 
-def _hashes(episode: Episode) -> tuple[str, ...]:
+def hashes(episode: Episode) -> tuple[str, ...]:
+    """What a run read, as digests."""
     texts = {passage.text for passage in _passages(episode)}
     return tuple(sorted(hashlib.sha256(text.encode()).hexdigest() for text in texts))

@@ -17,57 +17,33 @@ No pair of different questions reached 0.95 as asked. At similarity 0.75, the fl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from random import Random
 
-import numpy as np
 from msgspec.structs import replace
 from ulid import ULID
 
+from mia.errors import ModelError
 from mia.memories.workflow.classify import category
 from mia.memories.workflow.compress import compress
-from mia.memories.workflow.consolidate import NEAR, better
-from mia.memories.workflow.rows import Candidate, Rows, Vectors
+from mia.memories.workflow.manager import Manager
+from mia.memories.workflow.recall import Asked, Explanation, Rules, look
+from mia.memories.workflow.records import Vectors
+from mia.memories.workflow.remember import Draft, Keeping, absorb, ignored
+from mia.memories.workflow.rows import Rows
 from mia.memories.workflow.store import Store
 from mia.memories.workflow.template import mask
-from mia.memory import Weights, frequency, score, similarity, value
+from mia.memories.workflow.trust import born
 from mia.model import Embedder
-from mia.types import (
-    Episode,
-    Noun,
-    Question,
-    Recalled,
-    Recollection,
-    Remembered,
-    VerdictValue,
-    Workflow,
-)
+from mia.types import Episode, Question, Recollection, Remembered, VerdictValue, Workflow
 
-FLOOR = 0.75
-"""Similarity below which a workflow is about something else; see above."""
-PAPER = Weights()
-SAME_QUESTION = 0.97
-"""Similarity of two questions as asked from which they are one question in other words."""
-_THIN = 3
-"""With fewer relevant workflows than this in its category, a question may use every category."""
-_CHARS_PER_TOKEN = 4
+PAPER = Rules()
 _CATCH_UP = 64
 """Workflows that are embedded and stored at a time."""
 
 
 _Texts = tuple[str, str, str | None]
 """A question as asked, its template, and the caption of its image."""
-
-
-class _Scored(Noun, frozen=True):
-    """What recall thinks of one candidate."""
-
-    id: str
-    outcome: str
-    category: str
-    score: float
-    similarity: float
-    value: float
-    frequency: float
 
 
 class WorkflowMemory:
@@ -79,45 +55,114 @@ class WorkflowMemory:
         embedder: Embedder,
         namespace: str = "default",
         *,
-        k_successes: int = 2,
-        k_failures: int = 1,
-        floor: float = FLOOR,
-        weights: Weights = PAPER,
-        exclude_task: bool = True,
-        tokens: int = 2000,
+        rules: Rules = PAPER,
+        capacity: int = 0,
+        withhold: float = 0.0,
+        manager: Manager | None = None,
+        lot: Random | None = None,
     ) -> None:
-        """`exclude_task` hides what memory knows from the question itself, from its task and from
-        the same question in other words; `tokens` bounds the text that one recall returns."""
+        """`capacity` is the most workflows to keep, 0 for no bound; `withhold` is the share of
+        recalls that return nothing by lot, so that what memory adds can be measured; `manager` is
+        the model that sorts questions and writes workflows, where there is one."""
         self._store = store
         self._embedder = embedder
         self._namespace = namespace
-        self._k_successes = k_successes
-        self._k_failures = k_failures
-        self._floor = floor
-        self._weights = weights
-        self._exclude_task = exclude_task
-        self._tokens = tokens
+        self._rules = rules
+        self._withhold = withhold
+        self._manager = manager
+        self._lot = lot or Random()
+        self._keeping = Keeping(
+            namespace=namespace,
+            embedder=embedder.name,
+            weights=rules.weights,
+            capacity=capacity,
+            experiment=withhold > 0,
+        )
 
     async def recall(self, question: Question) -> Recollection:
-        """The workflows nearest to a question: some that worked, some that did not, or none."""
-        await self._catch_up()
-        texts = (question.text, mask(question.text), question.caption)
-        (asked,) = await self._vectors([texts])
-        return await asyncio.to_thread(self._recall, question, asked)
+        """The workflows nearest to a question: some that worked, some that did not, or none.
+
+        Raises ModelError when an embedder or a manager cannot be asked, and StoreError.
+        """
+        looked = await self._look(question)
+        found = looked.recollection
+        if not found.empty and self._lot.random() < self._withhold:
+            items = (*found.successes, *found.failures)
+            return Recollection(withheld=tuple(item.workflow.id for item in items))
+        return found
+
+    async def explain(self, question: Question) -> Explanation:
+        """What a recall would return, what it would pass over, and why. Nothing is withheld."""
+        return await self._look(question, everything=True)
 
     async def remember(self, episode: Episode) -> Remembered:
         """Keeps how a judged episode went, and credits the workflows that were recalled for it.
         Doing it twice changes nothing and answers the same."""
         if episode.verdict.value is VerdictValue.UNKNOWN:
-            return _ignored("nobody knows whether the answer was right")
+            return ignored("nobody knows whether the answer was right")
         if episode.final.failed:
-            return _ignored(f"the run did not come to an end: {episode.final.outcome}")
+            return ignored(f"the run did not come to an end: {episode.final.outcome}")
+        known = await asyncio.to_thread(self._absorbed, episode)
+        if known is not None:
+            return known
+        workflow, told = await self._draft(episode)
+        draft = None
+        if workflow is not None:
+            await self.catch_up()
+            (vectors,) = await self._vectors([_texts(workflow)])
+            draft = Draft(workflow, vectors)
+        remembered = await asyncio.to_thread(
+            self._store.write, lambda rows: absorb(rows, episode, draft, self._keeping)
+        )
+        return replace(remembered, reason=f"{remembered.reason}{told}")
+
+    async def catch_up(self) -> None:
+        """Embeds the workflows that this embedder has not seen: imported ones, or all of them
+        after a change of embedder."""
+        unseen = await asyncio.to_thread(self._unseen)
+        for start in range(0, len(unseen), _CATCH_UP):
+            batch = unseen[start : start + _CATCH_UP]
+            vectors = await self._vectors([_texts(workflow) for workflow in batch])
+            await asyncio.to_thread(self._settle, batch, vectors)
+
+    def _absorbed(self, episode: Episode) -> Remembered | None:
+        return self._store.read(lambda rows: rows.absorbed(self._namespace, episode.id))
+
+    async def _draft(self, episode: Episode) -> tuple[Workflow | None, str]:
+        """The workflow in an episode, and what is to be said about how it was written."""
         draft = compress(episode, self._namespace, str(ULID()))
         if draft is None:
-            return await asyncio.to_thread(self._absorb, episode)
-        await self._catch_up()
-        (vectors,) = await self._vectors([_texts(draft)])
-        return await asyncio.to_thread(self._absorb, episode, (draft, vectors))
+            return None, ""
+        trust = born(draft.verdict_kind, self._rules.trust_mode)
+        draft = replace(draft, trust=trust)
+        if self._manager is None:
+            return draft, ""
+        try:
+            sort = await self._manager.classify(episode.question)
+            written = await self._manager.compress(episode, draft)
+        except ModelError as error:
+            # the episode is not lost for it: what code makes of it is good enough to keep
+            return draft, f" (written without the manager: {error})"
+        return replace(written, category=sort), ""
+
+    async def _look(self, question: Question, *, everything: bool = False) -> Explanation:
+        await self.catch_up()
+        template = mask(question.text)
+        (vectors,) = await self._vectors([(question.text, template, question.caption)])
+        sort = await self._sort(question)
+        asked = Asked(question, template, sort, vectors)
+        return await asyncio.to_thread(
+            look, self._store, self._rules, self._namespace, asked, everything=everything
+        )
+
+    async def _sort(self, question: Question) -> str:
+        """The category to look in. It is soft: code's guess serves where the manager has none."""
+        if self._manager is not None:
+            try:
+                return await self._manager.classify(question)
+            except ModelError:
+                pass
+        return category(question.text)
 
     async def _vectors(self, texts: Sequence[_Texts]) -> list[Vectors]:
         """What texts are found by. The vector of no caption is zeros, and is not kept."""
@@ -128,179 +173,24 @@ class WorkflowMemory:
             for at, (_, _, caption) in zip(range(0, len(flat), 3), texts, strict=True)
         ]
 
-    async def _catch_up(self) -> None:
-        """Embeds the workflows that this embedder has not seen: imported ones, or all of them
-        after a change of embedder."""
-        unseen = await asyncio.to_thread(self._unseen)
-        for start in range(0, len(unseen), _CATCH_UP):
-            batch = unseen[start : start + _CATCH_UP]
-            vectors = await self._vectors([_texts(workflow) for workflow in batch])
-            await asyncio.to_thread(self._settle, batch, vectors)
-
     def _unseen(self) -> tuple[Workflow, ...]:
-        with self._store.reading() as rows:
-            return rows.without_vectors(self._namespace, self._embedder.name)
+        return self._store.read(
+            lambda rows: rows.vectors.missing(self._namespace, self._embedder.name)
+        )
 
     def _settle(self, workflows: Sequence[Workflow], vectors: Sequence[Vectors]) -> None:
-        with self._store.writing() as rows:
+        def job(rows: Rows) -> None:
             for workflow, found_by in zip(workflows, vectors, strict=True):
-                if rows.get(workflow.id) == workflow:  # else it changed meanwhile; next time then
-                    rows.set_vectors(workflow.id, self._embedder.name, found_by)
+                if _same_texts(rows.get(workflow.id), workflow):  # else: next time
+                    rows.vectors.set(workflow.id, self._embedder.name, found_by)
 
-    def _recall(self, question: Question, asked: Vectors) -> Recollection:
-        with self._store.reading() as rows:
-            candidates = rows.candidates(self._namespace, question.modality, self._embedder.name)
-            allowed = self._without_own_task(candidates, question, asked)
-            ranked = self._rank(self._score(allowed, asked), category(question.text))
-            successes = [item for item in ranked if item.outcome == "success"]
-            failures = [item for item in ranked if item.outcome == "failure"]
-            slots = [*successes[: self._k_successes], *failures[: self._k_failures]]
-            picked = self._within_budget(_recalled(rows, slots))
-        return Recollection(
-            successes=tuple(item for item in picked if item.workflow.outcome == "success"),
-            failures=tuple(item for item in picked if item.workflow.outcome == "failure"),
-        )
-
-    def _without_own_task(
-        self, candidates: Sequence[Candidate], question: Question, asked: Vectors
-    ) -> list[Candidate]:
-        if not self._exclude_task:
-            return list(candidates)
-        return [
-            candidate
-            for candidate in candidates
-            if candidate.question_id != question.id
-            and (question.task is None or candidate.task != question.task)
-            and float(candidate.vectors.question @ asked.question) < SAME_QUESTION
-        ]
-
-    def _score(self, candidates: Sequence[Candidate], asked: Vectors) -> list[_Scored]:
-        """The relevant candidates with their scores."""
-        if not candidates:
-            return []
-        near_N = np.stack([c.vectors.template for c in candidates]) @ asked.template
-        scored: list[_Scored] = []
-        for candidate, near in zip(candidates, near_N.tolist(), strict=True):
-            sim = similarity(near, _cosine(candidate.vectors, asked), self._weights)
-            if sim < self._floor:
-                continue
-            val = value(candidate.uses, candidate.wins, self._weights)
-            freq = frequency(candidate.uses)
-            item = _Scored(
-                id=candidate.id,
-                outcome=candidate.outcome,
-                category=candidate.category,
-                score=score(sim, val, freq, self._weights),
-                similarity=sim,
-                value=val,
-                frequency=freq,
-            )
-            scored.append(item)
-        return scored
-
-    def _rank(self, scored: list[_Scored], wanted: str) -> list[_Scored]:
-        """Best first, of the question's category unless that has too few. Equals come in the order
-        of their ids, so that a recall can be repeated."""
-        alike = [item for item in scored if item.category == wanted]
-        pool = alike if len(alike) >= _THIN else scored
-        return sorted(pool, key=lambda item: (-item.score, item.id))
-
-    def _within_budget(self, items: Iterable[Recalled]) -> list[Recalled]:
-        """The best that fit into the budget together."""
-        left = self._tokens * _CHARS_PER_TOKEN
-        kept: list[Recalled] = []
-        for item in sorted(items, key=lambda item: -item.score):
-            size = _size(item.workflow)
-            if size <= left:
-                kept.append(item)
-                left -= size
-        return kept
-
-    def _absorb(
-        self, episode: Episode, draft: tuple[Workflow, Vectors] | None = None
-    ) -> Remembered:
-        """All that an episode changes, in one transaction."""
-        with self._store.writing() as rows:
-            decided = rows.absorbed(self._namespace, episode.id)
-            if decided is not None:
-                return decided
-            won = episode.verdict.value is VerdictValue.CORRECT
-            recollection = episode.recollection
-            for item in (*recollection.successes, *recollection.failures):
-                rows.credit(item.workflow.id, won, episode.started)
-            remembered = (
-                _ignored("the run looked nothing up, so there is no workflow in it")
-                if draft is None
-                else self._consolidate(rows, *draft)
-            )
-            rows.absorb(self._namespace, episode.id, remembered)
-            return remembered
-
-    def _consolidate(self, rows: Rows, draft: Workflow, vectors: Vectors) -> Remembered:
-        twin = self._twin(rows, draft, vectors)
-        if twin is None:
-            self._put(rows, draft, vectors)
-            reason = f"a new way that {'worked' if draft.outcome == 'success' else 'failed'}"
-            return Remembered(decision="stored", reason=reason, workflow_id=draft.id)
-        if not better(draft, twin):
-            reason = "the same way is known, and known as well or better"
-            return Remembered(decision="merged", reason=reason, workflow_id=twin.id)
-        parents = tuple(id for id in draft.parents if id != twin.id)
-        heir = replace(
-            draft, id=twin.id, uses=twin.uses, wins=twin.wins, used=twin.used, parents=parents
-        )
-        self._put(rows, heir, vectors)
-        reason = "tells the same way better: shorter, or where it went wrong"
-        return Remembered(decision="replaced", reason=reason, workflow_id=twin.id)
-
-    def _put(self, rows: Rows, workflow: Workflow, vectors: Vectors) -> None:
-        rows.put(workflow)
-        rows.set_vectors(workflow.id, self._embedder.name, vectors)
-
-    def _twin(self, rows: Rows, draft: Workflow, vectors: Vectors) -> Workflow | None:
-        """The nearest workflow of the same outcome with the same plan, when it is near enough."""
-        near: list[tuple[float, str]] = []
-        for candidate in rows.candidates(
-            self._namespace, draft.modality, self._embedder.name, twins_of=draft
-        ):
-            question = float(candidate.vectors.template @ vectors.template)
-            sim = similarity(question, _cosine(candidate.vectors, vectors), self._weights)
-            near.append((sim, candidate.id))
-        sim, id = max(near, default=(0.0, ""))
-        return rows.get(id) if sim >= NEAR else None
+        self._store.write(job)
 
 
-def _cosine(one: Vectors, other: Vectors) -> float | None:
-    """How alike two captions are; None unless both have one."""
-    if one.caption is None or other.caption is None:
-        return None
-    return float(one.caption @ other.caption)
-
-
-def _recalled(rows: Rows, items: Sequence[_Scored]) -> list[Recalled]:
-    found = ((item, rows.get(item.id)) for item in items)
-    return [
-        Recalled(
-            workflow=workflow,
-            score=item.score,
-            similarity=item.similarity,
-            value=item.value,
-            frequency=item.frequency,
-        )
-        for item, workflow in found
-        if workflow is not None
-    ]
+def _same_texts(one: Workflow | None, other: Workflow) -> bool:
+    """Whether a workflow is still there and found by the same texts."""
+    return one is not None and _texts(one) == _texts(other)
 
 
 def _texts(workflow: Workflow) -> _Texts:
     return workflow.question, workflow.question_template, workflow.caption
-
-
-def _size(workflow: Workflow) -> int:
-    """Characters of what a planner is shown."""
-    shown = (workflow.question_template, workflow.plan, workflow.summary, workflow.lesson)
-    return sum(map(len, shown))
-
-
-def _ignored(reason: str) -> Remembered:
-    return Remembered(decision="ignored", reason=reason)

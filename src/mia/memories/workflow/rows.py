@@ -1,59 +1,43 @@
-"""Workflows as rows: the statements of one transaction, and the checks of what is read.
+"""The statements of one transaction over the workflows, and the checks of what is read.
 
-The body of a row is the whole workflow; the columns beside it repeat what queries need. Reading
-checks the body against its checksum and the columns against the body, so that a flipped bit is an
-error and never another memory.
+Every change goes through here and leaves an entry in the log. The statements are portable; what
+differs between databases is in the session.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeVar
-
-import msgspec
-import numpy as np
-from msgspec.structs import replace
-from numpy.typing import NDArray
+from typing import Literal
 
 from mia.errors import StoreError
-from mia.types import Noun, Remembered, Workflow, decode, encode
-
-N = TypeVar("N", bound=Noun)
-Row = NDArray[np.float32]
-Outcome = Literal["success", "failure"]
-
-_COLUMNS = (
-    "id, namespace, modality, category, outcome, trust, plan, question_id, task, uses, wins, "
-    "created, body, crc"
+from mia.memories.workflow.log import Clock, Detail, Log, utc_now
+from mia.memories.workflow.records import (
+    HEAD,
+    NAMES,
+    PLACE,
+    WHOLE,
+    Columns,
+    Outcome,
+    Source,
+    Trust,
+    body_of,
+    checksum,
+    columns_of,
+    fingerprint,
+    open_columns,
+    open_noun,
+    open_workflow,
+    read_noun,
+    seal,
+    source_of,
+    standing_of,
 )
+from mia.memories.workflow.session import Session, Value
+from mia.memories.workflow.vectors import VectorRows
+from mia.types import Noun, Remembered, Workflow, encode
 
-
-@dataclass(frozen=True, slots=True)
-class Vectors:
-    """What a workflow is found by."""
-
-    question: Row
-    """Of the question as asked: tells the same question in other words."""
-    template: Row
-    """Of the question's template: tells the same kind of question."""
-    caption: Row | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """What recall needs to know of a workflow before it picks."""
-
-    id: str
-    outcome: Outcome
-    category: str
-    question_id: str
-    task: str | None
-    uses: int
-    wins: int
-    vectors: Vectors
+_MARKS = ", ".join("?" * len(NAMES))
+_UPDATES = ", ".join(f"{name} = excluded.{name}" for name in NAMES if name not in ("seq", "id"))
 
 
 class Bucket(Noun, frozen=True):
@@ -69,13 +53,17 @@ class Bucket(Noun, frozen=True):
 class Rows:
     """The rows as one transaction sees them."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._run = connection.execute
+    def __init__(self, session: Session, clock: Clock = utc_now) -> None:
+        self.session = session
+        self.log = Log(session, clock)
+        self.vectors = VectorRows(session, self.log)
+
+    # workflows
 
     def get(self, id: str) -> Workflow | None:
         """A workflow, or None when there is none of this id."""
-        row = self._run(f"SELECT {_COLUMNS} FROM workflows WHERE id = ?", (id,)).fetchone()
-        return None if row is None else _workflow(row)
+        found = self.session.rows(f"SELECT {WHOLE} FROM {PLACE} WHERE w.id = ?", (id,))
+        return next(map(open_workflow, found), None)
 
     def all(
         self,
@@ -85,190 +73,244 @@ class Rows:
         limit: int | None = None,
     ) -> Iterator[Workflow]:
         """Workflows, newest first."""
-        cursor = self._run(
-            f"SELECT {_COLUMNS} FROM workflows WHERE (?1 IS NULL OR namespace = ?1)"
-            " AND (?2 IS NULL OR outcome = ?2) AND (?3 IS NULL OR category = ?3)"
-            " ORDER BY created DESC, seq DESC LIMIT ?4",
-            (namespace, outcome, category, -1 if limit is None else limit),
+        where, values = _where(namespace=namespace, outcome=outcome, category=category)
+        if limit is not None:
+            values.append(limit)
+        found = self.session.rows(
+            f"SELECT {WHOLE} FROM {PLACE}{where} ORDER BY w.created DESC, w.seq DESC"
+            f"{'' if limit is None else ' LIMIT ?'}",
+            values,
         )
-        return map(_workflow, cursor)
+        return map(open_workflow, found)
 
     def count(self, namespace: str | None = None) -> int:
         """How many workflows there are."""
-        counted = self._run(
-            "SELECT count(*) FROM workflows WHERE ?1 IS NULL OR namespace = ?1", (namespace,)
-        )
-        return int(counted.fetchone()[0])
+        where, values = _where(namespace=namespace)
+        return int(next(self.session.rows(f"SELECT count(*) FROM workflows{where}", values))[0])
 
     def stats(self, namespace: str | None = None) -> tuple[Bucket, ...]:
         """The buckets that hold something, by category and outcome."""
-        grouped = self._run(
-            "SELECT category, outcome, count(*), sum(uses), sum(wins) FROM workflows"
-            " WHERE ?1 IS NULL OR namespace = ?1"
+        where, values = _where(namespace=namespace)
+        grouped = self.session.rows(
+            f"SELECT category, outcome, count(*), sum(uses), sum(wins) FROM workflows{where}"
             " GROUP BY category, outcome ORDER BY category, outcome DESC",
-            (namespace,),
+            values,
         )
         return tuple(
-            Bucket(category=category, outcome=outcome, workflows=workflows, uses=uses, wins=wins)
-            for category, outcome, workflows, uses, wins in grouped
+            Bucket(
+                category=category, outcome=outcome, workflows=count, uses=int(uses), wins=int(wins)
+            )
+            for category, outcome, count, uses, wins in grouped
         )
 
-    def put(self, workflow: Workflow) -> None:
+    def put(
+        self,
+        workflow: Workflow,
+        *,
+        action: Literal["put", "import", "restore"] = "put",
+        reason: str = "",
+        parents: Sequence[str] | None = None,
+        origin: int | None = None,
+    ) -> None:
         """Inserts a workflow, or replaces the one of this id; its vectors go, they are of another
-        text."""
-        columns = _row(workflow)
-        marks = ", ".join("?" * len(columns))
-        updates = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS.split(", ")[1:])
-        self._run(
-            f"INSERT INTO workflows ({_COLUMNS}) VALUES ({marks})"
-            f" ON CONFLICT (id) DO UPDATE SET {updates}",
-            columns,
+        text. `parents` are the workflows that influenced the text, where these are not just the
+        workflow's own `parents`: one that replaces its parent cannot name itself. `origin` is the
+        entry that brought a text which is restored."""
+        body, source = body_of(workflow), source_of(workflow)
+        seq = self.log.append(
+            action,
+            namespace=workflow.namespace,
+            workflow=workflow.id,
+            reason=reason,
+            body=body,
+            detail=Detail(
+                standing=standing_of(workflow),
+                parents=workflow.parents if parents is None else tuple(parents),
+                source=fingerprint(source.raw),
+                seq=origin,
+            ),
         )
-        self._run("DELETE FROM vectors WHERE workflow = ?", (workflow.id,))
+        known = self.session.rows("SELECT seq FROM workflows WHERE id = ?", (workflow.id,))
+        first = next((int(row[0]) for row in known), seq)
+        columns = columns_of(first, seq, workflow, body)
+        self.session.change(
+            f"INSERT INTO workflows ({', '.join(NAMES)}) VALUES ({_MARKS})"
+            f" ON CONFLICT (id) DO UPDATE SET {_UPDATES}",
+            (*columns, seal(columns)),
+        )
+        self.session.change("DELETE FROM vectors WHERE seq = ?", (first,))
+        self.session.change(
+            "INSERT INTO unembedded (seq, namespace) VALUES (?, ?)"
+            " ON CONFLICT (seq) DO UPDATE SET namespace = excluded.namespace",
+            (first, workflow.namespace),
+        )
+        self._keep_source(workflow.id, source)
 
-    def credit(self, id: str, won: bool, at: str) -> None:
+    def credit(self, id: str, won: bool, at: str, reason: str = "") -> None:
         """Counts one use of a workflow. One that is gone has nothing to count."""
-        workflow = self.get(id)
-        if workflow is None:
-            return
-        credited = replace(
-            workflow,
-            uses=workflow.uses + 1,
-            wins=workflow.wins + won,
-            used=max(at, workflow.used or ""),
+        columns = self.columns(id)
+        if columns is not None:
+            used = max(at, columns.used or "")
+            credited = columns._replace(uses=columns.uses + 1, wins=columns.wins + won, used=used)
+            self.stand(credited, "credit", reason)
+
+    def set_trust(self, id: str, trust: Trust, reason: str = "") -> bool:
+        """Trusts a workflow or puts it in quarantine; whether there was one."""
+        columns = self.columns(id)
+        if columns is not None and columns.trust != trust:
+            self.stand(columns._replace(trust=trust), "trust", reason)
+        return columns is not None
+
+    def columns(self, id: str) -> Columns | None:
+        """What a workflow's row says beside its body; None when there is no workflow."""
+        found = self.session.rows(f"SELECT {HEAD} FROM workflows AS w WHERE w.id = ?", (id,))
+        return next(map(open_columns, found), None)
+
+    def all_columns(self, namespace: str | None = None) -> Iterator[Columns]:
+        """What the rows say beside their bodies, oldest first."""
+        where, values = _where(namespace=namespace)
+        found = self.session.rows(
+            f"SELECT {HEAD} FROM workflows AS w{where} ORDER BY w.seq", values
         )
-        self._run(
-            "UPDATE workflows SET uses = ?, wins = ?, body = ?, crc = ? WHERE id = ?",
-            (credited.uses, credited.wins, *_sealed(credited), id),
+        return map(open_columns, found)
+
+    def stand(
+        self, columns: Columns, action: Literal["credit", "trust", "recount"], reason: str
+    ) -> None:
+        """Writes how a workflow stands."""
+        standing = columns.standing
+        self.session.change(
+            "UPDATE workflows SET uses = ?, wins = ?, used = ?, trust = ?, seal = ? WHERE id = ?",
+            (
+                standing.uses, standing.wins, standing.used, standing.trust, seal(columns),
+                columns.id,
+            ),
+        )  # fmt: skip
+        self.log.append(
+            action,
+            namespace=columns.namespace,
+            workflow=columns.id,
+            reason=reason,
+            detail=Detail(standing=standing),
         )
 
-    def delete(self, id: str) -> bool:
-        """Removes a workflow; whether there was one."""
-        return self._run("DELETE FROM workflows WHERE id = ?", (id,)).rowcount > 0
+    def delete(
+        self, id: str, *, action: Literal["delete", "evict"] = "delete", reason: str = ""
+    ) -> bool:
+        """Removes a workflow; whether there was one. Its texts stay in the history."""
+        columns = self.columns(id)
+        if columns is None:
+            return False
+        self.session.change("DELETE FROM workflows WHERE id = ?", (id,))
+        self.log.append(action, namespace=columns.namespace, workflow=id, reason=reason)
+        return True
+
+    def forget(self, namespace: str, id: str, reason: str = "") -> None:
+        """Removes a workflow with all its texts, those of its past too. One that was removed before
+        loses what is left of it."""
+        self.session.change("DELETE FROM workflows WHERE id = ?", (id,))
+        erased = tuple(
+            int(row[0])
+            for row in self.session.rows(
+                "SELECT v.seq FROM versions AS v JOIN log AS l ON l.seq = v.seq"
+                " WHERE l.workflow = ? ORDER BY v.seq",
+                (id,),
+            )
+        )
+        self.log.erase(erased)
+        self.log.append(
+            "forget", namespace=namespace, workflow=id, reason=reason, detail=Detail(erased=erased)
+        )
+
+    # sources
+
+    def sources(self, id: str) -> tuple[Source, ...]:
+        """The episodes that were stored in a workflow or merged into it, oldest first."""
+        known = (source for _, _, source in self.all_sources(id))
+        return tuple(sorted(known, key=lambda source: source.at))
+
+    def all_sources(self, id: str | None = None) -> Iterator[tuple[str, str, Source]]:
+        """Workflows with the digests of their sources, and these."""
+        where, values = _where(workflow=id)
+        found = self.session.rows(
+            f"SELECT workflow, digest, body FROM sources{where} ORDER BY workflow, digest", values
+        )
+        for workflow, wanted, body in found:
+            name = f"a source of workflow {workflow}"
+            if fingerprint(body.encode()) != wanted:
+                raise StoreError(f"{name} is damaged: its digest does not match")
+            yield workflow, wanted, read_noun(Source, name, body)
+
+    def merge(self, id: str, source: Source, reason: str = "") -> None:
+        """Notes an episode that confirmed a workflow without changing its text."""
+        columns = self.columns(id)
+        if columns is None:
+            return
+        self.log.append(
+            "merge", namespace=columns.namespace, workflow=id, reason=reason, body=source.raw
+        )
+        self._keep_source(id, source)
+
+    def unmerge(
+        self, namespace: str, id: str, sources: Sequence[str], texts: Sequence[int], reason: str
+    ) -> None:
+        """Takes sources, by digest, away from a workflow, and erases texts of its past."""
+        for source in sources:
+            self.session.change(
+                "DELETE FROM sources WHERE workflow = ? AND digest = ?", (id, source)
+            )
+        self.log.erase(texts)
+        self.log.append(
+            "unmerge",
+            namespace=namespace,
+            workflow=id,
+            reason=reason,
+            detail=Detail(sources=tuple(sources), erased=tuple(texts)),
+        )
+
+    def _keep_source(self, id: str, source: Source) -> None:
+        """Writes the row of a source that the log knows of."""
+        body = source.raw
+        self.session.change(
+            "INSERT INTO sources (workflow, digest, body) VALUES (?, ?, ?)"
+            " ON CONFLICT (workflow, digest) DO NOTHING",
+            (id, fingerprint(body), body.decode()),
+        )
+
+    # episodes
 
     def absorbed(self, namespace: str, episode: str) -> Remembered | None:
         """What was decided on an episode; None for one not seen yet."""
-        row = self._run(
+        found = self.session.rows(
             "SELECT body, crc FROM absorbed WHERE namespace = ? AND episode = ?",
             (namespace, episode),
-        ).fetchone()
-        return None if row is None else _open(Remembered, f"episode {episode}", *row)
+        )
+        return next(
+            (
+                open_noun(Remembered, f"episode {episode}", body, crc, namespace, episode)
+                for body, crc in found
+            ),
+            None,
+        )
 
     def absorb(self, namespace: str, episode: str, remembered: Remembered) -> None:
         """Notes what was decided on an episode."""
-        self._run(
+        body = encode(remembered)
+        self.session.change(
             "INSERT INTO absorbed (namespace, episode, body, crc) VALUES (?, ?, ?, ?)",
-            (namespace, episode, *_sealed(remembered)),
+            (namespace, episode, body.decode(), checksum(body, namespace, episode)),
+        )
+        self.log.append(
+            "absorb",
+            namespace=namespace,
+            workflow=remembered.workflow_id,
+            reason=f"episode {episode}: {remembered.decision}",
+            digest=fingerprint(b"\0".join((namespace.encode(), episode.encode(), body))),
         )
 
-    def set_vectors(self, id: str, embedder: str, vectors: Vectors) -> None:
-        """Stores what a workflow is found by, under the embedder's name. Says nothing for a
-        workflow that is gone."""
-        caption = None if vectors.caption is None else _blob(vectors.caption)
-        blobs = (_blob(vectors.question), _blob(vectors.template), caption)
-        self._run(
-            "INSERT OR REPLACE INTO vectors (workflow, embedder, question, template, caption, crc)"
-            " SELECT id, ?, ?, ?, ?, ? FROM workflows WHERE id = ?",
-            (embedder, *blobs, _vector_crc(id, embedder, *blobs), id),
-        )
 
-    def without_vectors(self, namespace: str, embedder: str) -> tuple[Workflow, ...]:
-        """Workflows that this embedder has not seen: imported, or stored under another one."""
-        cursor = self._run(
-            f"SELECT {_COLUMNS} FROM workflows WHERE namespace = ? AND id NOT IN"
-            " (SELECT workflow FROM vectors WHERE embedder = ?) ORDER BY seq",
-            (namespace, embedder),
-        )
-        return tuple(map(_workflow, cursor))
-
-    def candidates(
-        self, namespace: str, modality: str, embedder: str, *, twins_of: Workflow | None = None
-    ) -> tuple[Candidate, ...]:
-        """Trusted workflows that recall may pick from, oldest first; with `twins_of`, only those of
-        its outcome and plan."""
-        outcome = twins_of.outcome if twins_of else None
-        plan = twins_of.plan if twins_of else None
-        cursor = self._run(
-            "SELECT w.id, w.outcome, w.category, w.question_id, w.task, w.uses, w.wins,"
-            " v.question, v.template, v.caption, v.crc"
-            " FROM workflows AS w JOIN vectors AS v ON v.workflow = w.id AND v.embedder = ?"
-            " WHERE w.namespace = ? AND w.modality = ? AND w.trust = 'trusted'"
-            " AND (? IS NULL OR w.outcome = ?) AND (? IS NULL OR w.plan = ?) ORDER BY w.seq",
-            (embedder, namespace, modality, outcome, outcome, plan, plan),
-        )
-        return tuple(
-            Candidate(id, outcome, category, question_id, task, uses, wins, _vectors(*stored))
-            for id, outcome, category, question_id, task, uses, wins, *blobs in cursor
-            for stored in ((id, embedder, *blobs),)
-        )
-
-    def check(self) -> int:
-        """Reads everything and compares the checksums; how many workflows there are. Raises
-        StoreError for what does not hold."""
-        problems = [str(row[0]) for row in self._run("PRAGMA integrity_check")]
-        if problems != ["ok"]:
-            raise StoreError(f"the file is damaged: {problems[0]}")
-        for id, embedder, *blobs in self._run(
-            "SELECT workflow, embedder, question, template, caption, crc FROM vectors"
-        ):
-            _vectors(id, embedder, *blobs)
-        for episode, body, crc in self._run("SELECT episode, body, crc FROM absorbed"):
-            _open(Remembered, f"episode {episode}", body, crc)
-        return sum(1 for _ in self.all())
-
-
-def _sealed(noun: Noun) -> tuple[str, int]:
-    """A noun as stored: its JSON and the checksum of that."""
-    body = encode(noun)
-    return body.decode(), zlib.crc32(body)
-
-
-def _open(kind: type[N], name: str, body: str, crc: int) -> N:
-    """What `_sealed` stored. Raises StoreError naming the record when it is not that any more."""
-    raw = body.encode()
-    if zlib.crc32(raw) != crc:
-        raise StoreError(f"{name} is damaged: its checksum does not match")
-    try:
-        return decode(raw, kind)
-    except msgspec.DecodeError as error:
-        raise StoreError(f"{name} cannot be read: {error}") from error
-
-
-def _row(workflow: Workflow) -> tuple[str | int | None, ...]:
-    w = workflow
-    place = (w.id, w.namespace, w.modality, w.category, w.outcome, w.trust, w.plan)
-    return (*place, w.question_id, w.task, w.uses, w.wins, w.created, *_sealed(w))
-
-
-def _workflow(row: Sequence[object]) -> Workflow:
-    id, body, crc = row[0], row[-2], row[-1]
-    if not isinstance(body, str) or not isinstance(crc, int):
-        raise StoreError(f"workflow {id} is damaged: its columns are of other types")
-    workflow = _open(Workflow, f"workflow {id}", body, crc)
-    if _row(workflow)[:-2] != tuple(row)[:-2]:
-        raise StoreError(f"workflow {id} is damaged: its columns do not match its body")
-    return workflow
-
-
-def _blob(row: Row) -> bytes:
-    return row.astype("<f4").tobytes()
-
-
-def _vector_crc(id: str, embedder: str, *blobs: bytes | None) -> int:
-    crc = zlib.crc32(f"{id}\0{embedder}".encode())
-    for blob in blobs:
-        crc = zlib.crc32(blob or b"", crc)
-    return crc
-
-
-def _vectors(
-    id: str, embedder: str, question: bytes, template: bytes, caption: bytes | None, crc: int
-) -> Vectors:
-    if _vector_crc(id, embedder, question, template, caption) != crc:
-        raise StoreError(f"workflow {id} is damaged: the checksum of its vectors does not match")
-    read = np.frombuffer
-    return Vectors(
-        question=read(question, dtype="<f4"),
-        template=read(template, dtype="<f4"),
-        caption=None if caption is None else read(caption, dtype="<f4"),
-    )
+def _where(**wanted: str | None) -> tuple[str, list[Value]]:
+    """A WHERE clause of what is asked for, with its values."""
+    asked = {name: value for name, value in wanted.items() if value is not None}
+    clause = " AND ".join(f"{name} = ?" for name in asked)
+    return (f" WHERE {clause}" if clause else ""), list(asked.values())

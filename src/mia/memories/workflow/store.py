@@ -1,53 +1,108 @@
-"""Where workflows are kept: one SQLite file, safe for several threads and processes.
+"""The workflow store's contract: rows in a database, safe for several threads and processes.
 
-WAL with synchronous=FULL: what was acknowledged survives a kill and a power cut. Every write is
-one BEGIN IMMEDIATE transaction, so a reader sees an episode's effect whole or not at all. An error
-while writing is not tried again: the transaction is rolled back and the error flies.
+An instance is one database: `sqlite.py` for one machine. All run the same statements (`rows.py`);
+they differ in how a transaction begins and in how the best rows are found.
 
-All methods block for as long as the disk does; async callers use `asyncio.to_thread`.
+All methods block for as long as the database does; async callers use `asyncio.to_thread`.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Self
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Self, TypeVar
 
-from mia.errors import StoreError
-from mia.locks import alone
-from mia.memories.workflow.migrations import migrate
-from mia.memories.workflow.rows import Bucket, Outcome, Rows
+from mia.memories.workflow.records import Outcome, Trust, Vectors
+from mia.memories.workflow.rows import Bucket, Rows
+from mia.memories.workflow.verify import verify
+from mia.memory import Weights
 from mia.types import Workflow
 
-_BUSY_SECONDS = 30.0
-"""How long to wait for another process's transaction; ours take milliseconds."""
+T = TypeVar("T")
 
 
-class Store:
-    """The workflows of one file. Close it when done."""
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What counts as the question itself: recall must not help it with its own answer."""
 
-    def __init__(self, path: Path) -> None:
-        """Opens or creates the file. Raises StoreError when that cannot be done."""
-        self._path = path
-        self._lock = threading.Lock()
-        with _telling(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(
-                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            try:
-                self._connection.execute("PRAGMA synchronous = FULL")
-                self._connection.execute("PRAGMA foreign_keys = ON")
-                # SQLite does not wait its turn for the change to WAL: it fails at once
-                with alone(path.with_name(f"{path.name}.lock")):
-                    self._connection.execute("PRAGMA journal_mode = WAL")
-                    migrate(self._connection, path)
-            except BaseException:
-                self._connection.close()
-                raise
+    question_id: str
+    task: str | None
+    same: float
+    """Similarity of two questions as asked from which they are one question in other words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What recall looks for."""
+
+    namespace: str
+    modality: str
+    outcome: Outcome
+    asked: Vectors
+    weights: Weights
+    floor: float
+    """Similarity below which a workflow is about something else."""
+    limit: int
+    category: str | None = None
+    """None for every category."""
+    without: Own | None = None
+    """Leaves out what comes from the question itself; None leaves nothing out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One workflow as `best` ranks it, with the parts of its score."""
+
+    id: str
+    outcome: Outcome
+    category: str
+    question_id: str
+    task: str | None
+    score: float
+    similarity: float
+    question: float
+    """Cosine of the two questions' templates."""
+    caption: float | None
+    """Cosine of the two captions; None unless both have one."""
+    value: float
+    frequency: float
+
+
+class Store(ABC):
+    """The workflows of one database. Close it when done, or use it as a context manager."""
+
+    where: str
+    """What error messages call it: a path, or an address without its password."""
+
+    @abstractmethod
+    def read(self, job: Callable[[Rows], T]) -> T:
+        """Runs a job over the rows as they are at one moment. Raises StoreError."""
+
+    @abstractmethod
+    def write(self, job: Callable[[Rows], T]) -> T:
+        """Runs a job in one transaction, and returns its result once that is durable: all of it is
+        kept, or, when it raises, none. Jobs of other threads may share its commit, and transactions
+        come one after another, so that the log is one chain. A job must not write through the store
+        itself. Raises StoreError, and whatever the job raises."""
+
+    @abstractmethod
+    def best(self, query: Query) -> tuple[Scored, ...]:
+        """The trusted workflows of the highest scores at or above the floor, best first; equals by
+        id, so that a recall can be repeated. Exact: nothing is approximated. Raises StoreError."""
+
+    @abstractmethod
+    def scrub(self) -> bool:
+        """Overwrites what deleted rows left behind in the database's files, and says whether
+        nothing is left; False while somebody still reads what was."""
+
+    def copies(self) -> tuple[str, ...]:
+        """Copies of the database that lie beside it, and that no deletion reaches."""
+        return ()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Lets go of the database. Closing twice is fine."""
 
     def __enter__(self) -> Self:
         return self
@@ -55,27 +110,9 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Lets go of the file. Closing twice is fine."""
-        with self._lock:
-            self._connection.close()
-
-    @contextmanager
-    def writing(self) -> Generator[Rows]:
-        """One transaction: all of the block is kept, or, when it raises, none of it."""
-        with self._transaction("BEGIN IMMEDIATE") as rows:
-            yield rows
-
-    @contextmanager
-    def reading(self) -> Generator[Rows]:
-        """The rows as they are at one moment."""
-        with self._transaction("BEGIN") as rows:
-            yield rows
-
     def get(self, id: str) -> Workflow | None:
         """A workflow, or None when there is none of this id."""
-        with self.reading() as rows:
-            return rows.get(id)
+        return self.read(lambda rows: rows.get(id))
 
     def all(
         self,
@@ -86,58 +123,46 @@ class Store:
         limit: int | None = None,
     ) -> tuple[Workflow, ...]:
         """Workflows, newest first; of every namespace when none is named."""
-        with self.reading() as rows:
-            return tuple(rows.all(namespace, outcome, category, limit))
+        return self.read(lambda rows: tuple(rows.all(namespace, outcome, category, limit)))
 
     def count(self, namespace: str | None = None) -> int:
         """How many workflows there are."""
-        with self.reading() as rows:
-            return rows.count(namespace)
+        return self.read(lambda rows: rows.count(namespace))
 
     def stats(self, namespace: str | None = None) -> tuple[Bucket, ...]:
         """The buckets that hold something, by category and outcome."""
-        with self.reading() as rows:
-            return rows.stats(namespace)
+        return self.read(lambda rows: rows.stats(namespace))
 
     def check(self) -> int:
-        """Reads everything, compares checksums, and returns how many workflows there are. Raises
-        StoreError naming the first record that is damaged."""
-        with self.reading() as rows:
-            return rows.check()
+        """Reads everything, compares it with its checksums and with the log, and returns how many
+        workflows there are. Raises StoreError naming the first record that is damaged."""
+        return self.read(verify)
 
-    def delete(self, id: str) -> bool:
-        """Removes a workflow; whether there was one. Its episode stays absorbed, so that
-        remembering it again does not bring it back."""
-        with self.writing() as rows:
-            return rows.delete(id)
-
-    def add(self, workflows: Iterable[Workflow]) -> int:
+    def add(self, workflows: Iterable[Workflow], reason: str = "") -> int:
         """Adds workflows under their own ids, all or none, and returns how many were new: those
         whose id is there already are left as they are."""
-        added = 0
-        with self.writing() as rows:
-            for workflow in workflows:
-                if rows.get(workflow.id) is None:
-                    rows.put(workflow)
+        items = tuple(workflows)
+
+        def job(rows: Rows) -> int:
+            added = 0
+            for workflow in items:
+                if rows.columns(workflow.id) is None:
+                    rows.put(workflow, action="import", reason=reason)
                     added += 1
-        return added
+            return added
 
-    @contextmanager
-    def _transaction(self, begin: str) -> Generator[Rows]:
-        with self._lock, _telling(self._path):
-            self._connection.execute(begin)
-            try:
-                yield Rows(self._connection)
-                self._connection.execute("COMMIT")
-            finally:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+        return self.write(job)
 
+    def delete(self, id: str, reason: str = "") -> bool:
+        """Removes a workflow; whether there was one. Its episode stays absorbed, so that
+        remembering it again does not bring it back."""
+        return self.write(lambda rows: rows.delete(id, reason=reason))
 
-@contextmanager
-def _telling(path: Path) -> Generator[None]:
-    """Errors of the disk and of SQLite as StoreError, with the file's name."""
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise StoreError(f"the memory in {path}: {error}") from error
+    def set_trust(self, id: str, trust: Trust, reason: str = "") -> bool:
+        """Trusts a workflow or puts it in quarantine; whether there was one."""
+        return self.write(lambda rows: rows.set_trust(id, trust, reason))
+
+    def reembed(self, reason: str = "") -> int:
+        """Drops all vectors, so that the next recall or remember makes them anew with whatever
+        embedder it has; how many there were."""
+        return self.write(lambda rows: rows.vectors.drop(reason))

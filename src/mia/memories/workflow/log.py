@@ -1,0 +1,206 @@
+"""The log: every change to the workflows, in order, each entry sealed by the one before.
+
+An entry's hash covers the entry and the hash before it, and the newest hash is kept beside the
+log, so that an entry that was edited, left out or cut off at the end is found. Texts lie apart,
+in `versions`: forgetting erases them and leaves the chain whole. Entries therefore hold ids,
+counters and digests, and nothing that a person may ask to have forgotten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from mia.errors import StoreError
+from mia.memories.workflow.records import Standing, fingerprint, read_noun
+from mia.memories.workflow.session import Session
+from mia.types import Noun, encode
+
+TEXTS: frozenset[str] = frozenset(("put", "import", "restore", "keep"))
+"""Actions that give a workflow its text; `keep` is that of a workflow older than the log."""
+STANDINGS: frozenset[str] = frozenset(("credit", "trust", "recount"))
+"""Actions that change how a workflow stands."""
+REMOVALS: frozenset[str] = frozenset(("delete", "evict", "forget"))
+"""Actions that take a workflow away."""
+Clock = Callable[[], datetime]
+_GENESIS = "0" * 64
+_COLUMNS = "seq, at, namespace, action, workflow, reason, digest, detail, hash"
+
+
+class Detail(Noun, frozen=True):
+    """What an entry says beside its columns."""
+
+    standing: Standing | None = None
+    """How the workflow stands after it."""
+    parents: tuple[str, ...] = ()
+    """Workflows that a text was written under the influence of."""
+    source: str | None = None
+    """Digest of the episode that a text comes from."""
+    sources: tuple[str, ...] = ()
+    """Digests of the sources that were taken away."""
+    erased: tuple[int, ...] = ()
+    """Entries whose texts were erased."""
+    name: str | None = None
+    """Of a snapshot, or of an embedder."""
+    seq: int | None = None
+    """The entry that a snapshot names, or that a restored text was first brought by."""
+
+
+class Entry(NamedTuple):
+    """One change."""
+
+    seq: int
+    at: str
+    """ISO 8601, UTC, milliseconds; never earlier than the entry before."""
+    namespace: str
+    action: str
+    workflow: str | None
+    reason: str
+    digest: str | None
+    """Of the text, the vectors, or what else the change brought."""
+    detail: str
+    """A `Detail` as JSON."""
+    hash: str
+
+    def details(self) -> Detail:
+        """The detail, read. Raises StoreError."""
+        return read_noun(Detail, f"entry {self.seq} of the log", self.detail)
+
+
+class Head(NamedTuple):
+    """Where the log ends."""
+
+    seq: int = 0
+    hash: str = _GENESIS
+
+
+def utc_now() -> datetime:
+    """The time of the system."""
+    return datetime.now(UTC)
+
+
+def stamp(moment: datetime) -> str:
+    """A time as the log writes it. One that names no zone is taken for UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def chained(before: str, entry: Entry) -> str:
+    """The hash of an entry that follows the one of a hash."""
+    said = msgspec.json.encode(entry[:-1])
+    return hashlib.sha256(before.encode() + said).hexdigest()
+
+
+class Log:
+    """The log as one transaction sees it."""
+
+    def __init__(self, session: Session, clock: Clock = utc_now) -> None:
+        self._session = session
+        self._clock = clock
+        self._last: Entry | None = None
+
+    def append(
+        self,
+        action: str,
+        *,
+        namespace: str = "",
+        workflow: str | None = None,
+        reason: str = "",
+        body: bytes | None = None,
+        digest: str | None = None,
+        detail: Detail | None = None,
+    ) -> int:
+        """Writes one entry and returns its number. `body` is the text it brings, of one of `TEXTS`
+        or of a source; other tables log a digest of what they keep."""
+        last = self._last or self._checked_last()
+        before = Head() if last is None else Head(last.seq, last.hash)
+        seq, at = before.seq + 1, stamp(self._clock())
+        entry = Entry(
+            seq, max(at, last.at) if last else at, namespace, action, workflow, reason,
+            digest if body is None else fingerprint(body), encode(detail or Detail()).decode(), "",
+        )  # fmt: skip
+        entry = entry._replace(hash=chained(before.hash, entry))
+        self._session.change(
+            f"INSERT INTO log ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", entry
+        )
+        if body is not None:
+            self._session.change(
+                "INSERT INTO versions (seq, body) VALUES (?, ?)", (seq, body.decode())
+            )
+        self._session.change(
+            "INSERT INTO meta (name, value) VALUES ('head', ?)"
+            " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (_told(Head(seq, entry.hash)),),
+        )
+        self._last = entry
+        return seq
+
+    def head(self) -> Head:
+        """Where the log ends; zero for an empty one."""
+        last = self._newest()
+        return Head() if last is None else Head(last.seq, last.hash)
+
+    def entries(self, after: int = 0, upto: int | None = None) -> Iterator[Entry]:
+        """Entries in order, those after a number and up to another."""
+        where, values = "seq > ?", [after]
+        if upto is not None:
+            where, values = f"{where} AND seq <= ?", [after, upto]
+        return self._entries(f"WHERE {where} ORDER BY seq", *values)
+
+    def of(self, workflow: str) -> Iterator[Entry]:
+        """What happened to a workflow, in order."""
+        return self._entries("WHERE workflow = ? ORDER BY seq", workflow)
+
+    def hash_at(self, seq: int) -> str | None:
+        """The hash of one entry; None when there is none of this number."""
+        found = self._session.rows("SELECT hash FROM log WHERE seq = ?", (seq,))
+        return next((row[0] for row in found), None)
+
+    def text(self, seq: int) -> str | None:
+        """The text that an entry brought; None when it brought none or it was erased."""
+        found = self._session.rows("SELECT body FROM versions WHERE seq = ?", (seq,))
+        return next((row[0] for row in found), None)
+
+    def texts(self) -> Iterator[tuple[Entry, str]]:
+        """The texts that are left, in order, with the entries that brought them."""
+        columns = ", ".join(f"l.{name}" for name in _COLUMNS.split(", "))
+        for row in self._session.rows(
+            f"SELECT {columns}, v.body FROM versions AS v JOIN log AS l ON l.seq = v.seq"
+            " ORDER BY l.seq"
+        ):
+            yield Entry(*row[:-1]), row[-1]
+
+    def erase(self, seqs: Iterable[int]) -> None:
+        """Erases the texts that entries brought. The entry that tells of it has to name them."""
+        for seq in seqs:
+            self._session.change("DELETE FROM versions WHERE seq = ?", (seq,))
+
+    def check_head(self) -> None:
+        """Raises StoreError when the log does not end where it was last seen to end."""
+        self._checked_last()
+
+    def _checked_last(self) -> Entry | None:
+        found = self._session.rows("SELECT value FROM meta WHERE name = 'head'")
+        wanted = next((row[0] for row in found), _told(Head()))
+        last = self._newest()
+        if _told(Head() if last is None else Head(last.seq, last.hash)) != wanted:
+            raise StoreError(
+                "the log does not end where it ended when it was last written: entries are missing "
+                "or were changed"
+            )
+        return last
+
+    def _newest(self) -> Entry | None:
+        return next(self._entries("ORDER BY seq DESC LIMIT 1"), None)
+
+    def _entries(self, rest: str, *values: Any) -> Iterator[Entry]:
+        for row in self._session.rows(f"SELECT {_COLUMNS} FROM log {rest}", values):
+            yield Entry(*row)
+
+
+def _told(head: Head) -> str:
+    return f"{head.seq} {head.hash}"
