@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import itertools
 import os
 import random
 import select
@@ -58,7 +59,8 @@ from msgspec.structs import replace
 
 from mia.errors import StoreError
 from mia.memories.workflow.compact import compact
-from mia.memories.workflow.log import REMOVALS, STANDINGS, TEXTS, Head
+from mia.memories.workflow.history import restore, snapshot
+from mia.memories.workflow.log import REMOVALS, STANDINGS, TEXTS, Entry, Head
 from mia.memories.workflow.migrations import APPLICATION, MIGRATIONS
 from mia.memories.workflow.records import (
     Standing,
@@ -105,6 +107,7 @@ MOST_SECONDS = 300.0
 PAGE = 4096
 """Bytes; SQLite's default."""
 DISK_MIB = 4
+OWN_FILES = {f"memory.db{part}" for part in ("", "-wal", "-shm", ".lock")}
 STARTED = "2026-01-01T00:00:00.000+00:00"
 
 _FORKS = get_context("forkserver")
@@ -639,6 +642,124 @@ def kills_compaction(folder: Path, luck: random.Random, rounds: int, tally: Tall
         audit(path, acks, tally)
 
 
+def snapshot_on(path: Path, voice: Voice) -> None:
+    """Goes back to one snapshot and to the other without end."""
+    with SqliteStore(path) as store:
+        for name in itertools.cycle(("first", "second")):
+            restore(store, name)
+            voice.say(store.read(partial(ack_of, note=name)))
+
+
+def kills_snapshot(folder: Path, luck: random.Random, rounds: int, tally: Tally) -> None:
+    """Whoever goes back to a snapshot is killed: the workflows are those of the one or of the
+    other, never some of each."""
+    path, acks, states = folder / "memory.db", list[Ack](), list[set[bytes]]()
+    tally.counts.update(acknowledged=0, lost=0, corrupt=0)
+    with SqliteStore(path) as store:
+        writers = [Writer(store, name, luck, name) for name in (OPEN, TIGHT)]
+        for name in ("first", "second"):
+            for _ in range(40):
+                acks += [writer.step() for writer in writers]
+            snapshot(store, name)
+            states.append(state_of(store))
+    for _ in range(rounds):
+        acks += killed([partial(snapshot_on, path)], luck, LONGEST, tally)
+        audit(path, acks, tally)
+        _is_one_of(path, states, tally)
+
+
+def state_of(store: Store) -> set[bytes]:
+    """All workflows, with how they stand."""
+    return {encode(workflow) for workflow in store.all()}
+
+
+def _is_one_of(path: Path, states: Sequence[set[bytes]], tally: Tally) -> None:
+    with SqliteStore(path) as store:
+        tally.expect(state_of(store) in states, f"{path.name} is in a state between two")
+
+
+def backup_on(path: Path, voice: Voice) -> None:
+    """Makes backups without end."""
+    with SqliteStore(path) as store:
+        for number in itertools.count():
+            target = path.with_name(f"{os.getpid()}-{number}.copy")
+            store.backup(target)
+            voice.say(Ack(note=target.name))
+
+
+def kills_backup(folder: Path, luck: random.Random, rounds: int, tally: Tally) -> None:
+    """Whoever makes backups is killed, with who writes: a backup is whole or not there."""
+    path, acks, seen = folder / "memory.db", list[Ack](), set[str]()
+    tally.counts.update(acknowledged=0, lost=0, corrupt=0, backups=0, torn=0)
+    with SqliteStore(path) as store:
+        store.add(some(luck, 200))
+    for round in range(rounds):
+        writer = partial(write_on, path, f"r{round}", luck.getrandbits(32), 2)
+        acks += killed([partial(backup_on, path), writer], luck, LONGEST, tally)
+        audit(path, acks, tally)
+        told_of = {ack.note for ack in acks if ack.note.endswith(".copy")}
+        there = {file.name: file for file in folder.glob("*.copy")}
+        tally.expect(told_of <= set(there) | seen, "a backup that was acknowledged is not there")
+        for file in there.values():
+            tally.counts["backups"] += 1
+            tally.counts["torn"] += not is_earlier(file, path, tally)
+        seen |= set(there)
+        sweep(folder, tally)
+
+
+def is_earlier(file: Path, path: Path, tally: Tally, at_least: int = 0) -> bool:
+    """Whether a copy is whole and what the store was at some entry of its log."""
+    try:
+        with SqliteStore(file) as copy, SqliteStore(path) as store:
+            copy.check()
+            head = copy.read(_head)
+            same = store.read(lambda rows: rows.log.hash_at(head.seq)) == head.hash
+    except StoreError as error:
+        tally.broken.append(f"torn: {error}")
+        return False
+    tally.expect(same, f"{file.name} was never the state of the store")
+    tally.expect(head.seq >= at_least, f"{file.name} lacks what was acknowledged before it began")
+    return same and head.seq >= at_least
+
+
+def sweep(folder: Path, tally: Tally) -> None:
+    """Removes copies, and what the killed left lying about."""
+    for file in folder.iterdir():
+        if file.name not in OWN_FILES:
+            tally.counts["left_lying"] += ".building" in file.name or ".restoring" in file.name
+            file.unlink()
+
+
+def restore_on(path: Path, files: Sequence[Path], voice: Voice) -> None:
+    """Puts one backup and the other in place of everything without end."""
+    with SqliteStore(path) as store:
+        for file in itertools.cycle(files):
+            store.restore(file)
+            voice.say(Ack(note=file.name))
+
+
+def kills_restore(folder: Path, luck: random.Random, rounds: int, tally: Tally) -> None:
+    """Whoever restores a backup is killed: the store is one or the other, and so is every copy
+    that was kept of what was there."""
+    path, states = folder / "memory.db", list[set[bytes]]()
+    files = [folder.parent / f"{folder.name}-{name}.db" for name in ("one", "two")]
+    tally.counts.update(restores=0, corrupt=0)
+    with SqliteStore(path) as store:
+        for file in files:
+            store.add(replace(w, id=f"{file.stem}{w.id}") for w in some(luck, 100))
+            store.backup(file)
+            states.append(state_of(store))
+    for _ in range(rounds):
+        tally.counts["restores"] += len(killed([partial(restore_on, path, files)], luck, 1, tally))
+        for file in (path, *folder.glob("memory.db.*.bak")):
+            audit(file, (), tally)
+            _is_one_of(file, states, tally)
+        sweep(folder, tally)
+    for file in files:
+        for part in ("", "-wal", "-shm", ".lock"):
+            Path(f"{file}{part}").unlink(missing_ok=True)
+
+
 # a full disk
 
 
@@ -795,7 +916,8 @@ def exhibit(folder: Path, luck: random.Random, *, closed: bool) -> Exhibit:
         episodes = tuple(
             (name, f"{name}-{number}") for name in (OPEN, TIGHT) for number in range(45)
         )
-        heads = {e.seq: e.hash for e in store.read(lambda rows: list(rows.log.entries()))}
+        snapshot(store, "a snapshot")
+        heads = chain(store)
         wal = b"" if closed else path.with_name(f"{path.name}-wal").read_bytes()
         empty = Exhibit(path.read_bytes(), wal, ids, episodes, {}, {}, heads)
         records, _ = store.read(empty.read)
@@ -958,6 +1080,59 @@ def concurrent(folder: Path, luck: random.Random, rounds: int, tally: Tally) -> 
     audit(path, acks, tally)
 
 
+# backups
+
+
+def backup(folder: Path, luck: random.Random, rounds: int, tally: Tally) -> None:
+    """Backups while two processes write are what the store was at a moment. Every fourth is put
+    back while they go on: nothing acknowledged falls between what was kept and what is there."""
+    path, chains = folder / "memory.db", list[Mapping[int, str]]()
+    tally.counts.update(backups=0, torn=0, restores=0, acknowledged=0, lost=0)
+    with SqliteStore(path) as store:
+        store.add(some(luck, 50))
+        crew = Crew(*(partial(write_on, path, f"p{n}", luck.getrandbits(32), 2) for n in range(2)))
+        crew.await_lines(6)
+        for round in range(rounds):
+            crew.listen(luck.uniform(0.0, 0.2))
+            target = folder / f"{round}.copy"
+            store.backup(target)
+            crew.listen(0.01)
+            tally.counts["backups"] += 1
+            tally.counts["torn"] += not is_earlier(target, path, tally)
+            if round % 4 == 3:
+                chains.append(_put_back(store, folder, luck.randrange(round), tally))
+        acks = noted(crew.kill(), tally)
+        store.check()
+        chains.append(chain(store))
+    lost = [ack for ack in acks if all(known.get(ack.seq) != ack.hash for known in chains)]
+    tally.counts["lost"] += len(lost)
+    tally.expect(not lost, f"{len(lost)} acknowledged writes are in no copy and not in the store")
+
+
+def _put_back(store: SqliteStore, folder: Path, round: int, tally: Tally) -> Mapping[int, str]:
+    """Restores a backup; the log of the copy that was kept of what was there."""
+    target = folder / f"{round}.copy"
+    with SqliteStore(target) as copy:
+        wanted = chain(copy)
+    kept = store.restore(target)
+    tally.counts["restores"] += 1
+    found = chain(store)
+    tally.expect(wanted.items() <= found.items(), f"what was restored is not {target.name}")
+    store.check()
+    with SqliteStore(kept) as copy:
+        copy.check()
+        return chain(copy)
+
+
+def chain(store: Store) -> Mapping[int, str]:
+    """The hashes of the log's entries. Equal hashes: equal histories."""
+    return {entry.seq: entry.hash for entry in store.read(_entries)}
+
+
+def _entries(rows: Rows) -> list[Entry]:
+    return list(rows.log.entries())
+
+
 # the whole
 
 
@@ -977,7 +1152,7 @@ class Drill:
             yield seed + start // self.block, min(self.block, self.rounds - start)
 
 
-def drills(kill: int, flip: int, backup: int) -> tuple[Drill, ...]:
+def drills(kill: int, flip: int, backups: int) -> tuple[Drill, ...]:
     """All drills, with so many rounds of each."""
     few = -(-kill // 25)
     return (
@@ -985,10 +1160,14 @@ def drills(kill: int, flip: int, backup: int) -> tuple[Drill, ...]:
         Drill("kills: migration", kills_migration, few, 20),
         Drill("kills: compaction", kills_compaction, few, 20),
         Drill("kills: reembed", kills_reembed, few, 20),
+        Drill("kills: snapshot", kills_snapshot, few, 20),
+        Drill("kills: backup", kills_backup, few, 20),
+        Drill("kills: restore", kills_restore, few, 20),
         Drill("diskfull", diskfull, 3, 1),
         Drill("flips", flips, flip, 100),
         Drill("flips: wal", flips_wal, -(-flip // 5), 100),
         Drill("concurrent", concurrent, 2 * kill, 2 * kill),
+        Drill("backup", backup, backups, 10),
     )
 
 

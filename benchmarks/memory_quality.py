@@ -35,6 +35,7 @@ from mia.executors.stepwise.rules import RuleReader
 from mia.intervals import wilson
 from mia.judges.exact_match import ExactMatch
 from mia.memories.workflow.memory import WorkflowMemory
+from mia.memories.workflow.recall import Rules
 from mia.memories.workflow.sqlite import SqliteStore
 from mia.model import Embedder
 from mia.models.catalog import known, place
@@ -214,7 +215,7 @@ async def poisoning(embedder: Embedder, folder: Path) -> None:
     for mode in (False, True):
         luck = random.Random(3)
         with SqliteStore(folder / f"poison{mode}.db") as store:
-            memory = WorkflowMemory(store, embedder, trust_mode=mode)
+            memory = WorkflowMemory(store, embedder, rules=Rules(trust_mode=mode))
             targets = list(FAMILIES)[:PLANTED]
             for number in range(CLEAN):
                 await memory.remember(

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 from mia.errors import ModelError, StoreError
 from mia.memories.plan_pairs import PairMemory
+from mia.memories.workflow.compress import compress
+from mia.memories.workflow.forget import Choice, forget
 from mia.memories.workflow.migrations import MIGRATIONS, migrate
 from mia.memories.workflow.pairs import PairRows
 from mia.memories.workflow.rows import Rows
@@ -27,6 +30,8 @@ from mia.types import (
     Plan,
     PlanPair,
     Question,
+    Recalled,
+    Recollection,
     Reflection,
     Trajectory,
     Turn,
@@ -93,6 +98,11 @@ def everything(store: SqliteStore, namespace: str = "default") -> tuple[PlanPair
         return tuple(PairRows(rows).all(namespace))
 
     return store.read(job)
+
+
+def left_in(folder: Path) -> bytes:
+    """All that the store's files hold."""
+    return b"".join(file.read_bytes() for file in folder.glob("memory.sqlite*"))
 
 
 async def test_a_question_of_the_same_kind_recalls_both_plans_without_their_facts(
@@ -389,21 +399,61 @@ async def test_what_came_from_a_forgotten_episode_goes_and_does_not_come_back(
     first = await keep(memory, stored)
     await keep(memory, merged)
 
-    def forget(episode: Episode) -> tuple[str, ...]:
-        return store.write(
-            lambda rows: PairRows(rows).forget("default", lambda s: s.episode == episode.id)
-        )
+    def lost(episode: Episode, dry_run: bool = False) -> list[str]:
+        choice = Choice(episodes=(episode.id,))
+        return [gone.id for gone in forget(store, "default", choice, dry_run=dry_run).pairs]
 
-    assert forget(merged[0]) == ()
+    assert lost(merged[0]) == []
     assert [pair.seen for pair in everything(store)] == [1]
-    assert forget(stored[1]) == (first.pair_id,)
-    assert everything(store) == ()
+    assert lost(stored[1], dry_run=True) == [first.pair_id]
+    assert len(everything(store)) == 1
+    assert lost(stored[1]) == [first.pair_id]
     told = store.read(lambda rows: rows.log.head())
-    assert forget(stored[1]) == ()
+    assert lost(stored[1]) == []
     assert store.read(lambda rows: rows.log.head()) == told
     for episodes in (stored, merged):
         assert (await keep(memory, episodes)).decision == "ignored"
     assert everything(store) == ()
+    assert store.check() == 0
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        Choice(domains=("example",)),
+        Choice(judges=("exact_match",)),
+        Choice(since=datetime(2000, 1, 1, tzinfo=UTC)),
+        Choice(workflows=("parent",)),
+    ],
+    ids=["domain", "judge", "time", "recalled workflow"],
+)
+async def test_a_pair_is_forgotten_by_whatever_its_episodes_are_known_by(
+    tmp_path: Path, store: SqliteStore, memory: PairMemory, couple: Couples, choice: Choice
+) -> None:
+    right, wrong = couple("Zanzibar Nights")
+    draft = compress(replace(right, id="earlier"), "default", "parent")
+    assert draft is not None
+    parent = replace(draft, question="Q", source_domains=(), created="1999", verdict_kind="human")
+    store.add([parent])
+    recalled = Recalled(workflow=parent, score=1, similarity=1, value=1, frequency=1)
+    misled = replace(wrong, recollection=Recollection(successes=(recalled,)))
+    stored = await keep(memory, (right, misled))
+    forgotten = forget(store, "default", choice)
+    assert [gone.id for gone in forgotten.pairs] == [stored.pair_id]
+    assert everything(store) == () and forgotten.scrubbed
+    raw = left_in(tmp_path)
+    assert b"wiki.example" not in raw and b"film Zanzibar" not in raw
+    store.check()
+
+
+async def test_what_is_not_chosen_stays(
+    store: SqliteStore, memory: PairMemory, couple: Couples
+) -> None:
+    await keep(memory, couple())
+    later = datetime(2999, 1, 1, tzinfo=UTC)
+    choice = Choice(domains=("else.where",), judges=("panel",), episodes=("x",), since=later)
+    assert forget(store, "default", choice).pairs == ()
+    assert len(everything(store)) == 1
 
 
 async def test_one_couple_from_many_threads_is_one_pair(

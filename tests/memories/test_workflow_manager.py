@@ -242,7 +242,7 @@ async def test_what_the_question_names_gets_the_letters_of_the_draft() -> None:
     plan = parse_plan("#1 When was [Heat] made?\n#2 When was [old jazz] made?\nanswer first #1 #2")
     episode = replace(_episode("old jazz and Heat, seen in Peru", ""), plan=plan)
     assert drafted(episode).question_template == "What is the band of [B] and [A], seen in [C]?"
-    workflow = await told(episode, reply(step("compare Old Jazz with HEAT in Peru", "Heat's year")))
+    workflow = await told(episode, reply(step("compare old jazz with HEAT in Peru", "Heat's year")))
     assert workflow.summary == "#1 compare [B] with [A] in [C] (search: [A]'s year) -> a person"
 
 

@@ -95,7 +95,7 @@ async def test_questions_without_a_task_are_not_of_one_task(
 async def test_successes_and_failures_have_slots_of_their_own(
     store: SqliteStore, film_episode: Films
 ) -> None:
-    memory = WorkflowMemory(store, ToyEmbedder(), rules=Rules(k_successes=2, k_failures=1))
+    memory = WorkflowMemory(store, ToyEmbedder(), rules=Rules(margin=1.0))
     for verb in ("born", "seen", "fed"):  # other plans, so that none is merged
         for verdict in (VerdictValue.CORRECT, WRONG):
             await memory.remember(
@@ -131,7 +131,7 @@ async def test_a_caption_has_its_share_of_the_similarity(
 async def test_a_full_category_is_used_alone_and_a_thin_one_is_not(
     store: SqliteStore, film_episode: Films
 ) -> None:
-    memory = WorkflowMemory(store, ToyEmbedder(), rules=Rules(k_successes=9, floor=0.0))
+    memory = WorkflowMemory(store, ToyEmbedder(), rules=Rules(k_successes=9, floor=0.0, margin=1.0))
     elsewhere = await kept(store, memory, film_episode(verb="fed"))
     store.delete(elsewhere.id)
     store.add([replace(elsewhere, category="event")])
@@ -222,3 +222,21 @@ def test_a_similarity_lies_between_those_of_question_and_caption(one: float, two
     low, high = sorted((one, two))
     assert low - 1e-9 <= similarity(one, two, Weights()) <= high + 1e-9
     assert similarity(one, None, Weights()) == one
+
+
+async def test_what_is_known_of_the_very_kind_is_not_crowded_out_by_what_is_like_it(
+    store: SqliteStore, film_episode: Films
+) -> None:
+    memory = WorkflowMemory(store, ToyEmbedder())
+    near = (await memory.remember(film_episode("Jaws"))).workflow_id
+    await memory.remember(film_episode("Alien", verb="seen"))
+    assert near is not None
+    used = store.get(near)
+    assert used is not None
+    store.delete(near)
+    store.add([replace(used, uses=40, wins=10)])  # worth little, and used much
+    (only,) = (await memory.recall(BORN)).successes
+    assert only.workflow.id == near
+    loose = WorkflowMemory(store, ToyEmbedder(), rules=Rules(margin=1.0))
+    first, _ = (await loose.recall(BORN)).successes
+    assert first.workflow.id != near

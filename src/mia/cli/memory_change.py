@@ -136,6 +136,7 @@ def _report(report: Forgotten, dry_run: bool) -> None:
         ("forgotten", report.direct),
         ("descended", report.descendants),
         ("changed", report.unmerged),
+        ("pair", report.pairs),
     )
     for title, gone in parts:
         for item in gone:

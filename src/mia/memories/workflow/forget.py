@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from mia.errors import InputError
 from mia.memories.workflow.history import source_in
 from mia.memories.workflow.log import Entry
+from mia.memories.workflow.pairs import PairRows, Shown
 from mia.memories.workflow.records import Source
 from mia.memories.workflow.rows import Rows
 from mia.memories.workflow.states import Played, played
@@ -66,6 +67,8 @@ class Forgotten(Noun, frozen=True):
     """Workflows that live on by another text and lose chosen episodes."""
     texts: int
     """Texts that are erased, those of the past included."""
+    pairs: tuple[Gone, ...] = ()
+    """Pairs of plans that came from what was chosen, or under the influence of those workflows."""
     scrubbed: bool = False
     """Whether nothing is left of them in the database's files."""
     copies: tuple[str, ...] = ()
@@ -94,6 +97,7 @@ def forget(
         direct=report.direct,
         descendants=report.descendants,
         unmerged=report.unmerged,
+        pairs=report.pairs,
         texts=report.texts,
         scrubbed=store.scrub(),
         copies=store.copies(),
@@ -112,6 +116,9 @@ class _Plan:
     direct: list[Gone] = field(default_factory=list[Gone])
     descendants: list[Gone] = field(default_factory=list[Gone])
     unmerged: list[Gone] = field(default_factory=list[Gone])
+    shown: list[Shown] = field(default_factory=list[Shown])
+    """Couples of episodes that plan memory loses."""
+    pairs: dict[str, Gone] = field(default_factory=dict[str, Gone])
 
     @classmethod
     def of(cls, rows: Rows, namespace: str, choice: Choice) -> _Plan:
@@ -129,6 +136,7 @@ class _Plan:
                 ancestor = plan.told.texts[parent].workflow
                 plan.tainted[seq] = f"it was written under the influence of {ancestor}"
         plan._divide()
+        plan._choose_pairs(PairRows(rows), namespace, choice)
         return plan
 
     def report(self) -> Forgotten:
@@ -137,6 +145,7 @@ class _Plan:
             direct=tuple(self.direct),
             descendants=tuple(self.descendants),
             unmerged=tuple(self.unmerged),
+            pairs=tuple(self.pairs.values()),
             texts=sum(len(self._left(gone.id)) for gone in (*self.direct, *self.descendants))
             + sum(len(self._bad(gone.id)) for gone in self.unmerged),
         )
@@ -149,6 +158,7 @@ class _Plan:
             bad = self._bad(gone.id)
             sources = dict.fromkeys(self.told.texts[seq].source for seq in bad)
             rows.unmerge(gone.namespace, gone.id, tuple(sources), bad, reason)
+        PairRows(rows).forget(self.shown, reason)
 
     def _divide(self) -> None:
         """A workflow goes when its newest text does."""
@@ -165,6 +175,18 @@ class _Plan:
             elif bad := self._bad(id):
                 self.unmerged.append(Gone(id=id, namespace=namespace, why=why[bad[0]]))
 
+    def _choose_pairs(self, rows: PairRows, namespace: str, choice: Choice) -> None:
+        """A pair goes when the couple of episodes does that its plans came from."""
+        gone = {item.id for item in (*self.direct, *self.descendants)}
+        for shown in rows.shown(namespace):
+            why = _why_shown(choice, shown, gone)
+            if why is None:
+                continue
+            self.shown.append(shown)
+            pair = rows.get(shown.pair)
+            if pair is not None and shown.brought(pair):
+                self.pairs[pair.id] = Gone(id=pair.id, namespace=namespace, why=why)
+
     def _left(self, id: str) -> list[int]:
         """The entries of a workflow whose texts are left."""
         return [seq for seq in self.told.of(id) if seq not in self.told.erased]
@@ -180,6 +202,19 @@ def _why(choice: Choice, entry: Entry, body: str) -> str | None:
     # what is put or imported may claim any age; what is older than the log, or came back, may not
     fresh = entry.action in ("put", "import") or not source.at
     return choice.why(source, entry.at if fresh else source.at)
+
+
+def _why_shown(choice: Choice, shown: Shown, gone: set[str]) -> str | None:
+    """Why a couple of episodes is forgotten."""
+    if shown.pair in choice.workflows:
+        return "it was named"
+    couple = shown.couple
+    chosen = (choice.why(source, shown.at) for source in (couple.right, couple.wrong))
+    why = next((said for said in chosen if said is not None), None)
+    parent = next((id for id in couple.parents if id in gone), None)
+    if why is None and parent is not None:
+        return f"it was written under the influence of {parent}"
+    return why
 
 
 def _within(read: str, domain: str) -> bool:

@@ -121,7 +121,7 @@ class Index:
     def _load(self, rows: Rows) -> None:
         self._buckets, self._places, self._dimension = {}, {}, None
         for item in rows.vectors.indexed():
-            self._add(item)
+            self.add(item)
 
     def _take(self, rows: Rows, entries: Sequence[Entry]) -> None:
         moved = {entry.workflow for entry in entries if entry.action in _MOVES}
@@ -135,9 +135,10 @@ class Index:
             if id is not None:
                 self._remove(id)
                 for item in rows.vectors.indexed(id):
-                    self._add(item)
+                    self.add(item)
 
-    def _add(self, item: Indexed) -> None:
+    def add(self, item: Indexed) -> None:
+        """Puts a workflow in that is not in yet."""
         c = item.columns
         self._dimension = item.template.size
         key = _Key(c.namespace, c.modality, c.outcome, c.category)

@@ -49,10 +49,27 @@ class Couple(Noun, frozen=True):
 class Shown(NamedTuple):
     """A couple that counts, and the pair it showed."""
 
+    namespace: str
     pair: str
     couple: Couple
     at: str
-    """When it was learnt."""
+    """When it was learnt, by the log; empty where that does not tell."""
+
+    def brought(self, pair: PlanPair) -> bool:
+        """Whether the plans of the pair came from this couple."""
+        return (pair.right_episode, pair.wrong_episode) == self.couple.episodes
+
+
+class _Told(NamedTuple):
+    """One entry of the log that is about pairs."""
+
+    action: str
+    pair: str
+    couple: str | None
+    """Digest of the couple that it is about."""
+    digest: str
+    """Of the body that it brought."""
+    at: str
 
 
 class Found(NamedTuple):
@@ -79,7 +96,7 @@ class PairRows:
 
     def put(self, pair: PlanPair) -> None:
         """Inserts a pair, to be shown by a couple."""
-        body, plans = encode(replace(pair, seen=1)), _plans(pair)
+        body, plans = _body(pair), _plans(pair)
         self._session.change(
             "INSERT INTO plan_pairs (id, namespace, plans, body, crc) VALUES (?, ?, ?, ?, ?)",
             (
@@ -104,24 +121,21 @@ class PairRows:
 
     def shown(self, namespace: str) -> Iterator[Shown]:
         """The couples of a namespace that count."""
-        learnt = {
-            (id, couple): at
-            for _, id, couple, _, at in self._logged()
-            if couple is not None  # the last entry of one that counts is the one that brought it
-        }
+        learnt = {(told.pair, told.couple): told.at for told in self._logged()}
         for id, couple in self._couples("namespace = ?", namespace):
             if couple.counts:
-                yield Shown(id, couple, learnt[id, _key(couple)])
+                yield Shown(namespace, id, couple, learnt.get((id, _key(couple)), ""))
 
-    def forget(self, namespace: str, chosen: Iterable[Shown], reason: str = "") -> None:
+    def forget(self, chosen: Iterable[Shown], reason: str = "") -> None:
         """Takes couples out of plan memory, and the pairs whose plans came from one of them. Of a
         couple only the ids of its episodes are left."""
-        for id, couple, _ in list(chosen):
-            right, wrong = couple.episodes
+        for shown in list(chosen):
+            namespace, id = shown.namespace, shown.pair
+            right, wrong = shown.couple.episodes
             bare = Couple(right=Source(episode=right), wrong=Source(episode=wrong), counts=False)
             self._keep(UNSHOWN, namespace, id, bare, reason)
             pair = self.get(id)
-            if pair is not None and (pair.right_episode, pair.wrong_episode) == couple.episodes:
+            if pair is not None and shown.brought(pair):
                 self._session.change("DELETE FROM plan_pairs WHERE id = ?", (id,))
                 self._log.append(FORGOTTEN, namespace=namespace, workflow=id, reason=reason)
 
@@ -161,16 +175,16 @@ class PairRows:
         naming the first record that is damaged."""
         brought: dict[str, str] = {}
         couples: dict[tuple[str, str], str] = {}
-        for action, id, couple, digest, _ in self._logged():
-            if couple is not None:
-                couples[id, couple] = digest
-            elif action == BROUGHT:
-                brought[id] = digest
+        for told in self._logged():
+            if told.couple is not None:
+                couples[told.pair, told.couple] = told.digest
+            elif told.action == BROUGHT:
+                brought[told.pair] = told.digest
             else:
-                del brought[id]
-        for id, body in self._session.rows("SELECT id, body FROM plan_pairs"):
-            if self.get(id) is None or brought.pop(id, None) != fingerprint(body.encode()):
-                raise StoreError(f"pair {id} was changed behind the log's back")
+                brought.pop(told.pair, None)
+        for pair in self._pairs():
+            if brought.pop(pair.id, None) != fingerprint(_body(pair)):
+                raise StoreError(f"pair {pair.id} was changed behind the log's back")
         for id, couple in self._couples():
             if couples.pop((id, _key(couple)), None) != fingerprint(encode(couple)):
                 raise StoreError(f"an episode of pair {id} was changed behind the log's back")
@@ -181,16 +195,15 @@ class PairRows:
         ):
             self._vectors(embedder, *row)
 
-    def _logged(self) -> Iterator[tuple[str, str, str | None, str, str]]:
-        """What the log tells of pairs: action, pair, digest of the couple that it is about, digest
-        of what it brought, and when."""
+    def _logged(self) -> Iterator[_Told]:
+        """What the log tells of pairs, in order."""
         for seq, action, id, digest, detail, at in self._session.rows(
             "SELECT seq, action, workflow, digest, detail, at FROM log"
             " WHERE action IN (?, ?, ?, ?) ORDER BY seq",
             (BROUGHT, SHOWN, UNSHOWN, FORGOTTEN),
         ):
             couple = read_noun(Detail, f"entry {seq} of the log", detail).source
-            yield action, id, couple, digest or "", at
+            yield _Told(action, id, couple, digest or "", at)
 
     def _keep(self, action: str, namespace: str, id: str, couple: Couple, reason: str = "") -> None:
         body, key = encode(couple), (namespace, *couple.episodes)
@@ -210,7 +223,7 @@ class PairRows:
             detail=Detail(source=_key(couple)),
         )
 
-    def _pairs(self, where: str, *values: str) -> Iterator[PlanPair]:
+    def _pairs(self, where: str = "1 = 1", *values: str) -> Iterator[PlanPair]:
         found = self._session.rows(
             f"SELECT id, namespace, plans, body, crc FROM plan_pairs WHERE {where}", values
         )
@@ -234,6 +247,11 @@ class PairRows:
         if checksum(vectors_raw(id, vectors), embedder) != crc:
             raise StoreError(f"pair {id} is damaged: its vectors do not match their checksum")
         return vectors
+
+
+def _body(pair: PlanPair) -> bytes:
+    """A pair without its count, as stored."""
+    return encode(replace(pair, seen=1))
 
 
 def _plans(pair: PlanPair) -> str:

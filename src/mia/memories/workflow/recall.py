@@ -17,12 +17,18 @@ from mia.types import Noun, Question, Recalled, Recollection, Workflow
 
 FLOOR = 0.75
 """Similarity below which a workflow is about something else; see `memory.py`."""
+MARGIN = 0.1
+"""How much less similar than the nearest workflow another one may be: what is known of the very
+kind of question is not to be crowded out by what is like it and was used less. On three streams of
+2WikiMultiHopQA it lifts the share of recalled successes that are of the question's own family from
+.64, .66 and .75 to .85, .89 and .90, for .02, .03 and .04 fewer questions that are shown any."""
 SAME_QUESTION = 0.97
 """Similarity of two questions as asked from which they are one question in other words."""
 PAPER = Weights()
 _THIN = 3
 """With fewer relevant workflows than this in its category, a question may use every category."""
 _OUTCOMES: tuple[Outcome, ...] = ("success", "failure")
+_LIKENESS = Weights(similarity=1.0, value=0.0, frequency=0.0)
 _SPARE = 4
 """How many times its places a recall looks at, where some may turn out to repeat others."""
 _LISTED = 24
@@ -32,6 +38,7 @@ _CHARS_PER_TOKEN = 4
 Fate = Literal[
     "recalled",
     "not relevant enough",
+    "much nearer ones are known",
     "from this very question or its task",
     "the same question in other words",
     "rests on the same sources as a better one",
@@ -47,6 +54,7 @@ class Rules:
     k_successes: int = 2
     k_failures: int = 1
     floor: float = FLOOR
+    margin: float = MARGIN
     weights: Weights = PAPER
     exclude_task: bool = True
     """Hides what memory knows from the question itself, from its task, and from the same question
@@ -112,15 +120,16 @@ def look(
     """Looks a question up. With `everything`, what was passed over is listed as well."""
     lookup = _Lookup(store, rules, namespace, asked, everything)
     category: str | None = asked.category
-    relevant, found = lookup.pick(category)
-    if relevant < _THIN:
+    if lookup.relevant(category) < _THIN:
         category = None
-        _, found = lookup.pick(category)
+    nearest = lookup.nearest(category)
+    floor = max(rules.floor, nearest - rules.margin)
+    found = [item for outcome in _OUTCOMES for item in lookup.fill(outcome, category, floor)]
     ranked = sorted(found, key=lambda item: (-item.score, item.workflow.id))
     return Explanation(
         template=asked.template,
         category=category,
-        floor=rules.floor,
+        floor=floor,
         considered=tuple(_within_budget(ranked, rules.tokens)),
     )
 
@@ -135,32 +144,36 @@ class _Lookup:
     asked: Asked
     everything: bool
 
-    def pick(self, category: str | None) -> tuple[int, list[Considered]]:
-        """How many workflows bear on the question, as far as it matters, and what became of those
-        that were looked at."""
-        relevant, found = 0, list[Considered]()
-        for outcome in _OUTCOMES:
-            ranked, judged = self._fill(outcome, category)
-            relevant += sum(scored.similarity >= self.rules.floor for scored in ranked)
-            found += judged
-        return relevant, found
+    def relevant(self, category: str) -> int:
+        """How many workflows of a category bear on the question, as far as it matters."""
+        floor = self.rules.floor
+        queries = (self._query(outcome, category, floor, _THIN) for outcome in _OUTCOMES)
+        return sum(len(self.store.best(query)) for query in queries)
 
-    def _fill(
-        self, outcome: Outcome, category: str | None
-    ) -> tuple[Sequence[Scored], list[Considered]]:
+    def nearest(self, category: str | None) -> float:
+        """The similarity of the workflow that is most like the question."""
+        queries = (self._query(outcome, category, -1.0, 1) for outcome in _OUTCOMES)
+        ranked = (self.store.best(replace(query, weights=_LIKENESS)) for query in queries)
+        return max((scored.similarity for found in ranked for scored in found), default=-1.0)
+
+    def fill(self, outcome: Outcome, category: str | None, floor: float) -> list[Considered]:
         """The places of one outcome, filled from the top of the ranking."""
         places = self.rules.places(outcome)
-        limit = max(_THIN, places * _SPARE if self.rules.trust_mode else places)
-        query = self._query(outcome, category, _LISTED if self.everything else limit)
+        limit = places * _SPARE if self.rules.trust_mode else places
+        query = self._query(outcome, category, floor, limit)
+        if self.everything:
+            query = replace(query, floor=-1.0, limit=_LISTED, without=None)
         while True:
             ranked = self.store.best(query)
-            judged = self.store.read(lambda rows: list(self._judge(rows, ranked, places)))  # noqa: B023
+            judged = self.store.read(
+                lambda rows: list(self._judge(rows, ranked, places, floor))  # noqa: B023
+            )
             filled = sum(item.fate == "recalled" for item in judged) >= places
             if filled or self.everything or len(ranked) < query.limit:
-                return ranked, judged
+                return judged
             query = replace(query, limit=query.limit * _SPARE)
 
-    def _query(self, outcome: Outcome, category: str | None, limit: int) -> Query:
+    def _query(self, outcome: Outcome, category: str | None, floor: float, limit: int) -> Query:
         question, rules = self.asked.question, self.rules
         own = Own(question.id, question.task, SAME_QUESTION)
         return Query(
@@ -169,13 +182,15 @@ class _Lookup:
             outcome=outcome,
             asked=self.asked.vectors,
             weights=rules.weights,
-            floor=-1.0 if self.everything else rules.floor,
+            floor=floor,
             limit=limit,
             category=category,
-            without=own if rules.exclude_task and not self.everything else None,
+            without=own if rules.exclude_task else None,
         )
 
-    def _judge(self, rows: Rows, ranked: Sequence[Scored], places: int) -> Iterator[Considered]:
+    def _judge(
+        self, rows: Rows, ranked: Sequence[Scored], places: int, floor: float
+    ) -> Iterator[Considered]:
         """What becomes of each, in their order; the rest is only looked at for `everything`."""
         taken: set[frozenset[str]] = set()
         for scored in ranked:
@@ -184,17 +199,23 @@ class _Lookup:
             workflow = rows.get(scored.id)
             if workflow is None:  # gone since it was ranked
                 continue
-            fate = self._excluded(rows, scored) or self._repeats(workflow, taken)
+            fate = self._excluded(rows, scored, floor) or self._repeats(workflow, taken)
             if fate is None:
                 fate = "recalled" if places > 0 else "others scored higher"
                 places = max(0, places - 1)
             yield _considered(scored, workflow, fate)
 
-    def _excluded(self, rows: Rows, scored: Scored) -> Fate | None:
+    def _excluded(self, rows: Rows, scored: Scored, floor: float) -> Fate | None:
         if scored.similarity < self.rules.floor:
             return "not relevant enough"
-        if not self.everything or not self.rules.exclude_task:
-            return None  # the store has left it out already
+        if self.everything and self.rules.exclude_task:
+            own = self._own(rows, scored)
+            if own is not None:
+                return own
+        return None if scored.similarity >= floor else "much nearer ones are known"
+
+    def _own(self, rows: Rows, scored: Scored) -> Fate | None:
+        """What makes a workflow the question's own; a recall has the store leave those out."""
         question = self.asked.question
         if scored.question_id == question.id or (scored.task and scored.task == question.task):
             return "from this very question or its task"

@@ -3,7 +3,7 @@ never compared, so another one has to begin anew."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from mia.errors import StoreError
@@ -28,6 +28,8 @@ _KEPT = ("question", "template", "caption", "crc", "question_crc")
 _VECTORS = ", ".join(f"v.{name}" for name in _KEPT)
 _UPDATES = ", ".join(f"{name} = excluded.{name}" for name in _KEPT)
 _JOINED = "workflows AS w JOIN vectors AS v ON v.seq = w.seq"
+INDEXED = f"{HEAD}, v.template, v.caption, v.crc"
+"""What `open_indexed` reads, of `workflows AS w` and `vectors AS v`."""
 
 
 class Twin(NamedTuple):
@@ -103,17 +105,20 @@ class VectorRows:
     def indexed(self, id: str | None = None) -> Iterator[Indexed]:
         """What an index needs of the trusted workflows that have vectors, or of one of them."""
         found = self._session.rows(
-            f"SELECT {HEAD}, v.template, v.caption, v.crc FROM {_JOINED}"
+            f"SELECT {INDEXED} FROM {_JOINED}"
             f" WHERE w.trust = 'trusted'{'' if id is None else ' AND w.id = ?'}",
             () if id is None else (id,),
         )
-        read = self._session.row
-        for *head, template, caption, crc in found:
-            columns, caption = open_columns(head), None if caption is None else read(caption)
-            item = Indexed(columns, read(template), caption)
-            if vector_crc(columns.id, item.template, item.caption) != crc:
-                raise _damaged(columns.id)
-            yield item
+        return map(self.open_indexed, found)
+
+    def open_indexed(self, row: Sequence[Any]) -> Indexed:
+        """What an index needs, of a row of INDEXED. Raises StoreError when it is damaged."""
+        *head, template, caption, crc = row
+        read, columns = self._session.row, open_columns(head)
+        item = Indexed(columns, read(template), None if caption is None else read(caption))
+        if vector_crc(columns.id, item.template, item.caption) != crc:
+            raise _damaged(columns.id)
+        return item
 
     def missing(self, namespace: str, embedder: str) -> tuple[Workflow, ...]:
         """Workflows without vectors: imported, restored, or waiting for a new embedder. Raises
