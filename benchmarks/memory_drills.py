@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import importlib
 import itertools
 import os
 import random
@@ -59,6 +60,7 @@ from msgspec.structs import replace
 
 from mia.errors import StoreError
 from mia.memories.workflow.compact import compact
+from mia.memories.workflow.files import write_whole
 from mia.memories.workflow.history import restore, snapshot
 from mia.memories.workflow.log import REMOVALS, STANDINGS, TEXTS, Entry, Head
 from mia.memories.workflow.migrations import APPLICATION, MIGRATIONS
@@ -93,6 +95,7 @@ from mia.types import (
 )
 
 T = TypeVar("T")
+ROOT = Path(__file__).resolve().parents[1]
 SEED = 20261122
 DIMENSIONS = 96
 EMBEDDER = "drill-96"
@@ -864,18 +867,21 @@ class Exhibit:
     heads: Mapping[int, str]
     """Hashes of the log's entries: how it ended at any time."""
 
-    def read(self, rows: Rows) -> tuple[dict[str, bytes], int]:
-        """The records that can be read, and how many reads were refused."""
-        reads = [partial(_record, rows, id) for id in self.ids]
-        reads += [partial(_decision, rows, *episode) for episode in self.episodes]
-        found: dict[str, bytes] = {}
-        refused = 0
-        for read in reads:
-            try:
-                found.update(read())
-            except (StoreError, sqlite3.Error):
-                refused += 1
-        return found, refused
+
+def records_of(
+    ids: Iterable[str], episodes: Iterable[tuple[str, str]], rows: Rows
+) -> tuple[dict[str, bytes], int]:
+    """The records that can be read, and how many reads were refused."""
+    reads = [partial(_record, rows, id) for id in ids]
+    reads += [partial(_decision, rows, *episode) for episode in episodes]
+    found: dict[str, bytes] = {}
+    refused = 0
+    for read in reads:
+        try:
+            found.update(read())
+        except (StoreError, sqlite3.Error):
+            refused += 1
+    return found, refused
 
 
 def _record(rows: Rows, id: str) -> Iterator[tuple[str, bytes]]:
@@ -907,22 +913,20 @@ def history_of(rows: Rows) -> dict[str, bytes]:
 def exhibit(folder: Path, luck: random.Random, *, closed: bool) -> Exhibit:
     """Populates a store and keeps its files."""
     path = folder / "memory.db"
+    episodes = tuple((name, f"{name}-{n}") for name in (OPEN, TIGHT) for n in range(45))
     with SqliteStore(path) as store:
         writers = [Writer(store, name, luck, name) for name in (OPEN, TIGHT)]
         acks = [writer.step() for _ in range(45) for writer in writers]
+        snapshot(store, "a snapshot")
+        ids = tuple(sorted({ack.workflow for ack in acks if ack.workflow}))
+        records, _ = store.read(partial(records_of, ids, episodes))
+        history, heads = store.read(history_of), chain(store)
+        file, wal = path.read_bytes(), path.with_name(f"{path.name}-wal").read_bytes()
         if closed:
             store.scrub()
-        ids = tuple(sorted({ack.workflow for ack in acks if ack.workflow}))
-        episodes = tuple(
-            (name, f"{name}-{number}") for name in (OPEN, TIGHT) for number in range(45)
-        )
-        snapshot(store, "a snapshot")
-        heads = chain(store)
-        wal = b"" if closed else path.with_name(f"{path.name}-wal").read_bytes()
-        empty = Exhibit(path.read_bytes(), wal, ids, episodes, {}, {}, heads)
-        records, _ = store.read(empty.read)
-        history = store.read(history_of)
-    return Exhibit(empty.file, wal, ids, episodes, records, history, heads)
+    if closed:
+        file, wal = path.read_bytes(), b""
+    return Exhibit(file, wal, ids, episodes, records, history, heads)
 
 
 def damaged(luck: random.Random, raw: bytes) -> bytes:
@@ -949,15 +953,17 @@ def examine(path: Path, before: Exhibit, tally: Tally) -> Found:
     except StoreError:
         return "open"
     with store:
+        reads = partial(records_of, before.ids, before.episodes)
         head = told(partial(store.read, _head)) or Head()
         earlier = bool(before.wal) and head.seq < max(before.heads)
-        found, refused = told(partial(store.read, before.read)) or ({}, 1)
+        found, refused = told(partial(store.read, reads)) or ({}, 1)
         best = told(partial(recalled, store, OPEN, vectors_of(OPEN, 0), 5))
         for item in () if best is None else best.successes:
             found[f"workflow {item.workflow.id}"] = encode(item.workflow)
         changed = [name for name, raw in found.items() if before.records.get(name) != raw]
         if changed and not earlier:
-            tally.broken.append(f"silent: {changed[0]} was read as something else")
+            seen = "nor does verifying notice" if told(store.check) else "verifying notices"
+            tally.broken.append(f"silent: {changed[0]} was read as something else; {seen}")
             return "silent"
         if refused or best is None:
             return "record"
@@ -1022,6 +1028,28 @@ def _last_line(error: Exception) -> str:
     """Where our code was when something flew."""
     ours = [f for f in traceback.extract_tb(error.__traceback__) if "mia" in Path(f.filename).parts]
     return f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "the drill"
+
+
+# the state machine
+
+
+def machine(folder: Path, luck: random.Random, rounds: int, tally: Tally) -> None:
+    """The state machine of the tests: a store beside a dictionary, `rounds` times 50 steps."""
+    from hypothesis import HealthCheck, seed, settings
+    from hypothesis.stateful import run_state_machine_as_test
+
+    if str(ROOT) not in sys.path:
+        sys.path.append(str(ROOT))
+    stores = importlib.import_module("tests.memories.test_workflow_machine").Stores
+    profile = settings(
+        max_examples=rounds, stateful_step_count=50, deadline=None, database=None,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    try:
+        run_state_machine_as_test(seed(luck.getrandbits(32))(stores), settings=profile)
+    except Exception as error:  # noqa: BLE001 - what flies here is what the drill looks for
+        notes = " ".join(getattr(error, "__notes__", ()))
+        tally.broken.append(f"the store is not what its model is: {error!r} {notes}")
 
 
 # at once
@@ -1152,7 +1180,7 @@ class Drill:
             yield seed + start // self.block, min(self.block, self.rounds - start)
 
 
-def drills(kill: int, flip: int, backups: int) -> tuple[Drill, ...]:
+def drills(kill: int, flip: int, backups: int, examples: int) -> tuple[Drill, ...]:
     """All drills, with so many rounds of each."""
     few = -(-kill // 25)
     return (
@@ -1166,6 +1194,7 @@ def drills(kill: int, flip: int, backups: int) -> tuple[Drill, ...]:
         Drill("diskfull", diskfull, 3, 1),
         Drill("flips", flips, flip, 100),
         Drill("flips: wal", flips_wal, -(-flip // 5), 100),
+        Drill("machine", machine, examples, 100),
         Drill("concurrent", concurrent, 2 * kill, 2 * kill),
         Drill("backup", backup, backups, 10),
     )
@@ -1194,11 +1223,8 @@ class State:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._done: dict[tuple[str, int, int], Result] = {}
-        if path is not None and path.exists():
-            for line in path.read_bytes().splitlines(keepends=True):
-                if line.endswith(b"\n"):
-                    self._keep(decode(line, Result))
+        lines = path.read_bytes().splitlines() if path is not None and path.exists() else []
+        self._done = {_key(result): result for result in (decode(line, Result) for line in lines)}
 
     def of(self, drill: Drill, seed: int, rounds: int) -> Result | None:
         """A block's result; None when it was not run."""
@@ -1206,13 +1232,13 @@ class State:
 
     def add(self, result: Result) -> None:
         """Keeps a block's result."""
-        self._keep(result)
+        self._done[_key(result)] = result
         if self._path is not None:
-            with self._path.open("ab") as file:
-                file.write(encode(result) + b"\n")
+            write_whole(self._path, (encode(done) + b"\n" for done in self._done.values()))
 
-    def _keep(self, result: Result) -> None:
-        self._done[result.drill, result.seed, result.rounds] = result
+
+def _key(result: Result) -> tuple[str, int, int]:
+    return result.drill, result.seed, result.rounds
 
 
 def table(results: Sequence[Result]) -> str:
@@ -1242,13 +1268,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--flips", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=100, help="of backups")
+    parser.add_argument("--examples", type=int, default=2000, help="of the state machine")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--state", type=Path, help="a file that remembers the blocks that are done")
     parser.add_argument("--folder", type=Path, help="where the stores are made")
     asked = parser.parse_args(arguments)
     chosen = [
         drill
-        for drill in drills(asked.kills, asked.flips, asked.rounds)
+        for drill in drills(asked.kills, asked.flips, asked.rounds, asked.examples)
         if not asked.parts
         or drill.name.partition(":")[0] in asked.parts
         or drill.name in asked.parts

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import random
-import sqlite3
-import threading
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,11 +22,6 @@ def workflow(film_episode: Films) -> Workflow:
     compressed = compress(film_episode(), "default", "w1")
     assert compressed is not None
     return compressed
-
-
-def sql(path: Path, statement: str, *values: object) -> None:
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute(statement, values)
 
 
 def test_what_was_added_is_there_after_reopening(tmp_path: Path, workflow: Workflow) -> None:
@@ -84,77 +75,9 @@ def test_a_transaction_that_raises_keeps_nothing(store: SqliteStore, workflow: W
     assert store.add([workflow]) == 1
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        "UPDATE versions SET body = replace(body, 'director', 'producer')",
-        "UPDATE workflows SET wins = 7",
-        "UPDATE workflows SET outcome = 'failure'",
-        "UPDATE workflows SET crc = crc + 1",
-    ],
-)
-def test_a_damaged_row_is_named_and_not_returned(
-    tmp_path: Path, workflow: Workflow, damage: str
-) -> None:
-    path = tmp_path / "memory.sqlite"
-    with SqliteStore(path) as store:
-        store.add([workflow])
-        sql(path, damage)
-        with pytest.raises(StoreError, match="workflow w1 is damaged"):
-            store.get("w1")
-        with pytest.raises(StoreError, match="w1"):
-            store.check()
-
-
-def test_no_flipped_bit_changes_a_record_in_silence(tmp_path: Path, workflow: Workflow) -> None:
-    path = tmp_path / "memory.sqlite"
-    wanted = tuple(replace(workflow, id=f"w{number}") for number in range(20))
-    with SqliteStore(path) as store:
-        store.add(wanted)
-    whole = path.read_bytes()
-    known = {w.id: w for w in wanted}
-    luck = random.Random(7)
-    for _ in range(60):
-        damaged = bytearray(whole)
-        damaged[luck.randrange(len(whole))] ^= 1 << luck.randrange(8)
-        path.write_bytes(damaged)
-        try:
-            with SqliteStore(path) as store:
-                read = [store.get(w.id) for w in wanted]
-        except StoreError:
-            continue
-        assert all(w is None or known[w.id] == w for w in read)
-
-
-def test_writes_are_synchronised_with_the_disk(store: SqliteStore) -> None:
-    def pragma(name: str) -> object:
-        return store.write(lambda rows: next(rows.session.rows(f"PRAGMA {name}"))[0])
-
-    assert pragma("journal_mode") == "wal"
-    assert pragma("synchronous") == 2  # FULL
-    assert pragma("foreign_keys") == 1
-
-
 def test_a_closed_store_says_so(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "memory.sqlite")
     store.close()
     store.close()
     with pytest.raises(StoreError, match=r"memory\.sqlite.*closed"):
         store.count()
-
-
-def test_threads_share_a_store(store: SqliteStore, workflow: Workflow) -> None:
-    def add(start: int) -> None:
-        for number in range(start, start + 15):
-            store.add([replace(workflow, id=f"w{number}")])
-            store.write(lambda rows: rows.credit("shared", won=True, at="2026"))
-
-    store.add([replace(workflow, id="shared")])
-    threads = [threading.Thread(target=add, args=(100 * n,)) for n in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    shared = store.get("shared")
-    assert shared is not None
-    assert (store.check(), shared.uses, shared.wins) == (61, 60, 60)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mia.errors import MissingError
-from mia.memories.workflow.memory import FLOOR
+from mia.memories.workflow.recall import FLOOR
 from mia.memories.workflow.template import mask
 from mia.models.minilm import DIMENSIONS, MiniLM
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Annotated
 
+import msgspec
 import typer
 from msgspec.structs import replace
 
@@ -19,9 +19,20 @@ from mia.memories.workflow.compress import MAX_WORDS
 from mia.memories.workflow.forget import Choice, Forgotten
 from mia.memories.workflow.forget import forget as erase
 from mia.memories.workflow.remember import Keeping
-from mia.types import Workflow
+from mia.types import Noun, Workflow, decode, encode
 
-_EDITABLE = ("question_template", "plan", "summary", "lesson", "category")
+
+class _Editable(Noun, frozen=True, forbid_unknown_fields=True):
+    """What a person may change of a workflow."""
+
+    question_template: str
+    plan: str
+    summary: str
+    lesson: str
+    category: str
+
+
+_EDITABLE = _Editable.__struct_fields__
 
 
 def edit(
@@ -50,17 +61,14 @@ def _by_hand(workflow: Workflow) -> dict[str, str]:
     """What the user's editor makes of the editable texts."""
     import click
 
-    texts = {name: getattr(workflow, name) for name in _EDITABLE}
-    written = click.edit(json.dumps(texts, indent=2, ensure_ascii=False), extension=".json")
+    texts = _Editable(**{name: getattr(workflow, name) for name in _EDITABLE})
+    written = click.edit(msgspec.json.format(encode(texts), indent=2).decode(), extension=".json")
     if written is None:
         return {}
     try:
-        read = json.loads(written)
-    except json.JSONDecodeError as error:
-        raise InputError(f"that is no JSON any more, nothing was changed: {error}") from error
-    if not isinstance(read, dict) or set(read) != set(_EDITABLE):
-        raise InputError(f"keep exactly these fields: {', '.join(_EDITABLE)}")
-    return {str(name): str(text) for name, text in read.items()}
+        return msgspec.structs.asdict(decode(written, _Editable))
+    except msgspec.DecodeError as error:
+        raise InputError(f"this cannot be read any more, nothing was changed: {error}") from error
 
 
 def _checked(workflow: Workflow) -> Workflow:

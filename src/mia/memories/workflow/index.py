@@ -128,9 +128,9 @@ class Index:
         if len(moved) > _ANEW or any(entry.action == "reembed" for entry in entries):
             self._load(rows)
             return
-        for entry in entries:
-            if entry.action == "credit" and entry.workflow not in moved:
-                self._count(entry)
+        credited = {entry.workflow for entry in entries if entry.action == "credit"} - moved
+        for id in credited:
+            self._count(rows, id or "")
         for id in moved:
             if id is not None:
                 self._remove(id)
@@ -146,10 +146,11 @@ class Index:
             self._buckets[key] = Bucket(item.template.size)
         self._places[c.id] = _Place(key, self._buckets[key].add(item))
 
-    def _count(self, entry: Entry) -> None:
-        place, standing = self._places.get(entry.workflow or ""), entry.details().standing
-        if place is not None and standing is not None:
-            self._buckets[place.key].count(place.at, standing.uses, standing.wins)
+    def _count(self, rows: Rows, id: str) -> None:
+        place = self._places.get(id)
+        columns = None if place is None else rows.columns(id)
+        if place is not None and columns is not None:
+            self._buckets[place.key].count(place.at, columns.uses, columns.wins)
 
     def _remove(self, id: str) -> None:
         place = self._places.pop(id, None)

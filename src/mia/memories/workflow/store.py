@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self, TypeVar
 
 from mia.memories.workflow.records import Outcome, Trust, Vectors
@@ -99,6 +100,16 @@ class Store(ABC):
     def copies(self) -> tuple[str, ...]:
         """Copies of the database that lie beside it, and that no deletion reaches."""
         return ()
+
+    @abstractmethod
+    def backup(self, target: Path) -> None:
+        """Copies everything to a file while others write. Raises InputError that names the
+        database's own tool where it has a better one."""
+
+    @abstractmethod
+    def restore(self, file: Path) -> Path:
+        """Puts a backup in place of everything, and returns the copy that is kept of what was
+        there. Raises InputError as `backup` does."""
 
     @abstractmethod
     def close(self) -> None:

