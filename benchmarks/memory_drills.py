@@ -4,7 +4,7 @@
     python benchmarks/memory_drills.py kills flips --kills 100 --flips 100
     python benchmarks/memory_drills.py --state drills.jsonl         # goes on where it stopped
 
-kills       1 to 4 processes of 1 to 4 threads remember without end and say what was acknowledged;
+kills       1 to 4 processes of 2 to 4 threads remember without end and say what was acknowledged;
             all are killed (SIGKILL) 0.1 to 0.4 s after the first began, 20 times on one file. After
             every kill the file is opened and verified, and every acknowledged write must be there
             as it was. Then the same in the middle of a migration from schema 1, of a compaction, a
@@ -40,12 +40,12 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import traceback
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -143,6 +143,8 @@ class Result(Noun, frozen=True):
     counts: dict[str, int]
     broken: tuple[str, ...] = ()
     skipped: str = ""
+    kept: str = ""
+    """Where the files of a block are that broke a promise."""
     seconds: float = 0.0
 
 
@@ -157,6 +159,8 @@ class Ack(Noun, frozen=True):
     """Of the workflow's text; None when the write left no such workflow."""
     standing: Standing | None = None
     note: str = ""
+    file: str = ""
+    """The backup that was made or restored."""
     waited: float = 0.0
     """Seconds."""
     error: str = ""
@@ -298,7 +302,12 @@ class Voice:
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
 
+    def be_ready(self) -> None:
+        """Tells that the process has begun: an empty line."""
+        os.write(self._pipe.fileno(), b"\n")
+
     def say(self, ack: Ack) -> None:
+        """Tells what was acknowledged."""
         line = encode(ack) + b"\n"
         assert len(line) <= select.PIPE_BUF, "the system may cut a line of this length"
         os.write(self._pipe.fileno(), line)
@@ -310,11 +319,9 @@ Job = Callable[[Voice], None]
 def _at_work(job: Job, pipe: Connection) -> None:
     faulthandler.enable()
     voice = Voice(pipe)
-    voice.say(Ack(note="ready"))
-    try:
+    voice.be_ready()
+    with heard(voice):
         job(voice)
-    except StoreError as error:
-        voice.say(Ack(error=str(error)))
 
 
 class Crew:
@@ -333,7 +340,7 @@ class Crew:
     def acks(self) -> list[Ack]:
         """Everything that came through whole, but for who is ready."""
         lines = self._heard[: self._heard.rfind(b"\n") + 1].splitlines()
-        return [ack for ack in (decode(line, Ack) for line in lines) if ack.note != "ready"]
+        return [decode(line, Ack) for line in lines if line]
 
     def listen(self, seconds: float) -> None:
         """Hears what is said until then, or until nobody is left."""
@@ -343,21 +350,20 @@ class Crew:
 
     def await_lines(self, lines: int) -> None:
         """Waits until so much was said; each of them begins by saying that it is ready."""
+        until = time.monotonic() + MOST_SECONDS
         while not self._silent and self._heard.count(b"\n") < lines:
-            self._hear(MOST_SECONDS)
+            assert time.monotonic() < until, "the processes of a drill do nothing"
+            self._hear(until - time.monotonic())
 
     def kill(self) -> list[Ack]:
         """Kills all of them at once; what they had said."""
         for member in self._members:
             member.kill()
-        return self._gone(MOST_SECONDS)
+        return self.finish()
 
     def finish(self) -> list[Ack]:
         """Waits for all of them; what they said."""
-        return self._gone(MOST_SECONDS)
-
-    def _gone(self, seconds: float) -> list[Ack]:
-        self.listen(seconds)
+        self.listen(MOST_SECONDS)
         late, ends = not self._silent, list[Ack]()
         for member in self._members:
             if late:
@@ -367,11 +373,11 @@ class Crew:
                 ends.append(Ack(error=f"it ended with {member.exitcode}"))
             member.close()
         self._pipe.close()
-        assert not late, f"a process of a drill took more than {seconds:.0f} s"
+        assert not late, f"a process of a drill took more than {MOST_SECONDS:.0f} s"
         return self.acks() + ends
 
     def _hear(self, seconds: float) -> None:
-        ready, _, _ = select.select([self._pipe], [], [], seconds)
+        ready, _, _ = select.select([self._pipe], [], [], max(seconds, 0))
         if ready:
             said = os.read(self._pipe.fileno(), 1 << 20)
             self._heard += said
@@ -399,19 +405,15 @@ def noted(acks: Iterable[Ack], tally: Tally) -> list[Ack]:
     return good
 
 
-def write_on(
-    path: Path, name: str, seed: int, threads: int, voice: Voice, most: int | None = None
-) -> None:
-    """Remembers on several threads, each `most` times or without end."""
+def write_on(path: Path, name: str, seed: int, threads: int, voice: Voice) -> None:
+    """Remembers on several threads without end."""
 
     def one(number: int) -> None:
         namespace = TIGHT if number % 2 else OPEN
         writer = Writer(store, f"{name}t{number}", random.Random(seed + number), namespace)
-        done = 0
         with heard(voice):
-            while most is None or done < most:
+            while True:
                 voice.say(writer.step())
-                done += 1
 
     with SqliteStore(path) as store:
         together(partial(one, number) for number in range(threads))
@@ -419,7 +421,7 @@ def write_on(
 
 @contextmanager
 def heard(voice: Voice) -> Generator[None]:
-    """Tells what a thread's store had against it."""
+    """Tells what the store had against a process or a thread."""
     try:
         yield
     except StoreError as error:
@@ -428,11 +430,10 @@ def heard(voice: Voice) -> Generator[None]:
 
 def together(jobs: Iterable[Callable[[], None]]) -> None:
     """Runs jobs at the same time and waits for them."""
-    threads = [threading.Thread(target=job) for job in jobs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    every = list(jobs)
+    with ThreadPoolExecutor(len(every)) as pool:
+        for done in [pool.submit(job) for job in every]:
+            done.result()
 
 
 # what must be true
@@ -442,7 +443,7 @@ def audit(path: Path, acks: Sequence[Ack], tally: Tally) -> None:
     """Opens a file, verifies it, and looks for every acknowledged write."""
     try:
         with SqliteStore(path) as store:
-            tally.counts["workflows"] = max(tally.counts["workflows"], store.check())
+            store.check()
             lost = store.read(partial(missing, acks=acks))
     except StoreError as error:
         tally.counts["corrupt"] += 1
@@ -490,7 +491,7 @@ def kills(folder: Path, luck: random.Random, rounds: int, tally: Tally) -> None:
     tally.counts.update(acknowledged=0, lost=0, corrupt=0)
     for round in range(rounds):
         jobs = [
-            partial(write_on, path, f"r{round}p{number}", luck.getrandbits(32), luck.randint(1, 4))
+            partial(write_on, path, f"r{round}p{number}", luck.getrandbits(32), luck.randint(2, 4))
             for number in range(luck.randint(1, 4))
         ]
         acks += killed(jobs, luck, LONGEST, tally)
@@ -548,7 +549,7 @@ def kills_migration(folder: Path, luck: random.Random, rounds: int, tally: Tally
     beside it is whole or not there."""
     old, wanted = folder / "old.db", {w.id: w for w in some(luck, 400)}
     schema_1(old, wanted.values())
-    tally.counts.update(in_the_middle=0, lost=0, corrupt=0)
+    tally.counts.update(unfinished=0, lost=0, corrupt=0)
     began = time.perf_counter()
     SqliteStore(Path(shutil.copy(old, folder / "timed.db"))).close()
     took = time.perf_counter() - began
@@ -558,7 +559,7 @@ def kills_migration(folder: Path, luck: random.Random, rounds: int, tally: Tally
         crew.await_lines(1)
         crew.listen(luck.uniform(0.0, 1.1 * took))
         tally.counts["kills"] += 1
-        tally.counts["in_the_middle"] += not noted(crew.kill(), tally)
+        tally.counts["unfinished"] += not noted(crew.kill(), tally)
         copy = path.with_name(f"{path.name}.v1.bak")
         for file in (path, copy):
             if file == path or file.exists():
@@ -640,7 +641,7 @@ def kills_compaction(folder: Path, luck: random.Random, rounds: int, tally: Tall
     for round in range(rounds):
         writer = partial(write_on, path, f"r{round}", luck.getrandbits(32), 2)
         said = killed([partial(tidy_on, path), writer], luck, LONGEST, tally)
-        tally.counts["rewritten"] += sum(ack.note == "rewritten" for ack in said)
+        tally.counts["rewritten"] += sum(ack.seq == 0 for ack in said)
         acks += said
         audit(path, acks, tally)
 
@@ -687,7 +688,7 @@ def backup_on(path: Path, voice: Voice) -> None:
         for number in itertools.count():
             target = path.with_name(f"{os.getpid()}-{number}.copy")
             store.backup(target)
-            voice.say(Ack(note=target.name))
+            voice.say(Ack(file=target.name))
 
 
 def kills_backup(folder: Path, luck: random.Random, rounds: int, tally: Tally) -> None:
@@ -700,17 +701,17 @@ def kills_backup(folder: Path, luck: random.Random, rounds: int, tally: Tally) -
         writer = partial(write_on, path, f"r{round}", luck.getrandbits(32), 2)
         acks += killed([partial(backup_on, path), writer], luck, LONGEST, tally)
         audit(path, acks, tally)
-        told_of = {ack.note for ack in acks if ack.note.endswith(".copy")}
+        told_of = {ack.file for ack in acks if ack.file}
         there = {file.name: file for file in folder.glob("*.copy")}
         tally.expect(told_of <= set(there) | seen, "a backup that was acknowledged is not there")
         for file in there.values():
             tally.counts["backups"] += 1
-            tally.counts["torn"] += not is_earlier(file, path, tally)
+            tally.counts["torn"] += not is_earlier(file, path, tally, 0)
         seen |= set(there)
         sweep(folder, tally)
 
 
-def is_earlier(file: Path, path: Path, tally: Tally, at_least: int = 0) -> bool:
+def is_earlier(file: Path, path: Path, tally: Tally, at_least: int) -> bool:
     """Whether a copy is whole and what the store was at some entry of its log."""
     try:
         with SqliteStore(file) as copy, SqliteStore(path) as store:
@@ -721,7 +722,7 @@ def is_earlier(file: Path, path: Path, tally: Tally, at_least: int = 0) -> bool:
         tally.broken.append(f"torn: {error}")
         return False
     tally.expect(same, f"{file.name} was never the state of the store")
-    tally.expect(head.seq >= at_least, f"{file.name} lacks what was acknowledged before it began")
+    tally.expect(head.seq >= at_least, f"{file.name} lacks what was there before it was made")
     return same and head.seq >= at_least
 
 
@@ -738,14 +739,14 @@ def restore_on(path: Path, files: Sequence[Path], voice: Voice) -> None:
     with SqliteStore(path) as store:
         for file in itertools.cycle(files):
             store.restore(file)
-            voice.say(Ack(note=file.name))
+            voice.say(Ack(file=file.name))
 
 
 def kills_restore(folder: Path, luck: random.Random, rounds: int, tally: Tally) -> None:
     """Whoever restores a backup is killed: the store is one or the other, and so is every copy
     that was kept of what was there."""
-    path, states = folder / "memory.db", list[set[bytes]]()
-    files = [folder.parent / f"{folder.name}-{name}.db" for name in ("one", "two")]
+    path, states = folder / "home" / "memory.db", list[set[bytes]]()
+    files = [folder / "one.db", folder / "two.db"]
     tally.counts.update(restores=0, corrupt=0)
     with SqliteStore(path) as store:
         for file in files:
@@ -754,13 +755,10 @@ def kills_restore(folder: Path, luck: random.Random, rounds: int, tally: Tally) 
             states.append(state_of(store))
     for _ in range(rounds):
         tally.counts["restores"] += len(killed([partial(restore_on, path, files)], luck, 1, tally))
-        for file in (path, *folder.glob("memory.db.*.bak")):
+        for file in (path, *path.parent.glob("*.bak")):
             audit(file, (), tally)
             _is_one_of(file, states, tally)
-        sweep(folder, tally)
-    for file in files:
-        for part in ("", "-wal", "-shm", ".lock"):
-            Path(f"{file}{part}").unlink(missing_ok=True)
+        sweep(path.parent, tally)
 
 
 # a full disk
@@ -1043,13 +1041,16 @@ def machine(folder: Path, luck: random.Random, rounds: int, tally: Tally) -> Non
     stores = importlib.import_module("tests.memories.test_workflow_machine").Stores
     profile = settings(
         max_examples=rounds, stateful_step_count=50, deadline=None, database=None,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large),
     )  # fmt: skip
+    tempfile.tempdir = str(folder)  # where the machine makes its stores
     try:
         run_state_machine_as_test(seed(luck.getrandbits(32))(stores), settings=profile)
     except Exception as error:  # noqa: BLE001 - what flies here is what the drill looks for
         notes = " ".join(getattr(error, "__notes__", ()))
         tally.broken.append(f"the store is not what its model is: {error!r} {notes}")
+    finally:
+        tempfile.tempdir = None
 
 
 # at once
@@ -1122,11 +1123,11 @@ def backup(folder: Path, luck: random.Random, rounds: int, tally: Tally) -> None
         crew.await_lines(6)
         for round in range(rounds):
             crew.listen(luck.uniform(0.0, 0.2))
-            target = folder / f"{round}.copy"
+            target, known = folder / f"{round}.copy", store.read(_head).seq
             store.backup(target)
             crew.listen(0.01)
             tally.counts["backups"] += 1
-            tally.counts["torn"] += not is_earlier(target, path, tally)
+            tally.counts["torn"] += not is_earlier(target, path, tally, known)
             if round % 4 == 3:
                 chains.append(_put_back(store, folder, luck.randrange(round), tally))
         acks = noted(crew.kill(), tally)
@@ -1208,13 +1209,14 @@ def run_block(drill: Drill, seed: int, rounds: int, parent: Path | None = None) 
         drill.run(folder, random.Random(seed), rounds, tally)
     except Skipped as why:
         skipped = str(why)
-    if tally.broken:
-        tally.broken.append(f"files kept in {folder}")
-    else:
+    except StoreError as error:
+        tally.broken.append(f"corrupt: {error}")
+    if not tally.broken:
         shutil.rmtree(folder)
     return Result(
         drill=drill.name, seed=seed, rounds=rounds, counts=dict(tally.counts),
-        broken=tuple(tally.broken), skipped=skipped, seconds=time.perf_counter() - began,
+        broken=tuple(tally.broken), skipped=skipped,
+        kept=str(folder) if tally.broken else "", seconds=time.perf_counter() - began,
     )  # fmt: skip
 
 
@@ -1257,7 +1259,9 @@ def table(results: Sequence[Result]) -> str:
             f" {skipped and 'skipped: '}{skipped or said} | {broken} |"
             f" {sum(b.seconds for b in blocks):.0f} |"
         )
-    broken = [f"- {r.drill}, seed {r.seed}: {what}" for r in results for what in r.broken]
+    broken = [
+        f"- {r.drill}, seed {r.seed} ({r.kept}): {what}" for r in results for what in r.broken
+    ]
     return "\n".join((*lines, *(("", "Broken promises:", *broken) if broken else ())))
 
 

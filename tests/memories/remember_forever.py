@@ -1,18 +1,23 @@
 """A process for the kill tests: remembers one episode after another and prints each once it is
-acknowledged. Arguments: the store's file, a name for its episodes, how many (0: without end)."""
+acknowledged. Arguments: the store's file, a name for its episodes, how many (0: without end), and
+how many threads do so at once (1)."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from mia.memories.workflow.memory import WorkflowMemory
+from mia.memories.workflow.postgres import PostgresStore
 from mia.memories.workflow.recall import Rules
 from mia.memories.workflow.sqlite import SqliteStore
+from mia.memories.workflow.store import Store
 from mia.planner import parse_plan
 from mia.testing.models import ToyEmbedder
 from mia.types import (
@@ -26,6 +31,8 @@ from mia.types import (
     Verdict,
     VerdictValue,
 )
+
+_PRINTING = threading.Lock()
 
 
 def _episode(name: str, number: int) -> Episode:
@@ -52,15 +59,28 @@ def _episode(name: str, number: int) -> Episode:
     )
 
 
-async def _main(path: str, name: str, count: int) -> None:
-    with SqliteStore(Path(path)) as store:
-        memory = WorkflowMemory(store, ToyEmbedder(), rules=Rules(floor=0.0))
-        for number in range(1, count + 1) if count else itertools.count(1):
-            episode = _episode(name, number)
-            recollection = await memory.recall(episode.question)
-            remembered = await memory.remember(replace(episode, recollection=recollection))
-            print(episode.id, remembered.decision, remembered.workflow_id, flush=True)
+def _opened(where: str) -> Store:
+    return PostgresStore(where) if "://" in where else SqliteStore(Path(where))
+
+
+async def _remember(store: Store, name: str, count: int) -> None:
+    memory = WorkflowMemory(store, ToyEmbedder(), rules=Rules(floor=0.0))
+    for number in range(1, count + 1) if count else itertools.count(1):
+        episode = _episode(name, number)
+        recollection = await memory.recall(episode.question)
+        remembered = await memory.remember(replace(episode, recollection=recollection))
+        line = f"{episode.id} {remembered.decision} {remembered.workflow_id}\n"
+        with _PRINTING:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+
+
+def _main(where: str, name: str, count: int, threads: int) -> None:
+    names = [name if threads == 1 else f"{name}{chr(97 + thread)}" for thread in range(threads)]
+    with _opened(where) as store, ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(asyncio.run, _remember(store, own, count)) for own in names]:
+            done.result()
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    _main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int((*sys.argv, "1")[4]))

@@ -49,13 +49,11 @@ class Address:
 
     def __init__(self, address: str, password: str | None = None) -> None:
         """`password` is for an address that has none. Raises ConfigError for what is no address."""
-        try:
-            given = conninfo_to_dict(address)
-        except psycopg.Error:
-            # not said by whom it could not be read: libpq quotes what may be the password
+        given = _read(address)
+        if given is None:
             raise ConfigError(
                 "the memory's address cannot be read; it should look like postgresql://user@host/db"
-            ) from None
+            )
         if password is not None:
             given.setdefault("password", password)
         self._given: dict[str, Any] = {**_USUAL, **given, "client_encoding": "UTF8"}
@@ -90,6 +88,15 @@ class Address:
         if secret:
             line = line.replace(str(secret), "***")
         return StoreError(f"the memory in {self.where}: {line}")
+
+
+def _read(address: str) -> dict[str, Any] | None:
+    """The parts of an address; None for what is none. Why not is not told: libpq quotes what may be
+    the password."""
+    try:
+        return dict(conninfo_to_dict(address))
+    except psycopg.Error:
+        return None
 
 
 def alive(connection: Connection[Any]) -> bool:

@@ -118,7 +118,8 @@ class SqliteStore(Store):
     def copies(self) -> tuple[str, ...]:
         if self.path is None:
             return ()
-        return tuple(sorted(map(str, self.path.parent.glob(f"{self.path.name}.*.bak"))))
+        beside = self.path.parent.glob(f"{self.path.name}.*")
+        return tuple(sorted(str(file) for file in beside if file.suffix != ".lock"))
 
     def backup(self, target: Path) -> None:
         """Copies everything to a file, as it is at one moment, while others write. The file appears
