@@ -13,7 +13,7 @@ from mia.errors import InputError
 from mia.memories.workflow.exposures import STORE, Exposures
 from mia.memories.workflow.history import as_of, changes
 from mia.memories.workflow.log import Entry
-from mia.memories.workflow.recall import Considered
+from mia.memories.workflow.recall import FLOOR, Considered
 from mia.memories.workflow.records import Source
 from mia.memories.workflow.rows import Bucket, Rows
 from mia.memories.workflow.store import Store
@@ -22,6 +22,8 @@ from mia.types import Recalled, Workflow
 
 _RECENT = 5
 """Entries of its history that a workflow is shown with."""
+_FAR = 2
+"""Irrelevant workflows that an explanation shows, so that one sees how far off they are."""
 NOTHING_FOUND = 7
 """The exit code of a search that finds nothing."""
 Id = Annotated[str, typer.Argument(help="A workflow's id, or the beginning of one.")]
@@ -190,9 +192,13 @@ def explain(
     print(f"looked up as   {explained.template}")
     print(f"in             {explained.category or 'every category'}")
     print(f"score          {weights.similarity} similarity + {weights.value} value"
-          f" + {weights.frequency} frequency; similarity at least {explained.floor}")  # fmt: skip
+          f" + {weights.frequency} frequency; similarity at least {explained.floor:.2f}")  # fmt: skip
+    far = [item for item in explained.considered if item.similarity < FLOOR]
     for item in explained.considered:
-        print(_judged(item))
+        if item not in far[_FAR:]:
+            print(_judged(item))
+    if far[_FAR:]:
+        note(f"\nand {len(far[_FAR:])} more that are not relevant enough; --json lists them")
     if not explained.considered:
         note("memory is empty, or holds nothing of this kind; see: mia memory list")
 

@@ -127,7 +127,7 @@ class PostgresStore(Store):
                 connection.close()
             self._idle.clear()
 
-    def _commit(self, tickets: Sequence[Ticket[_Job]]) -> None:
+    def _commit(self, tickets: Iterable[Ticket[_Job]]) -> None:
         """Runs the jobs in one transaction, each in a savepoint of its own."""
         try:
             with self._writing() as db:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -188,7 +188,7 @@ class SqliteStore(Store):
             self._writer.execute("PRAGMA journal_mode = WAL")
             migrate(self._writer, self.path)
 
-    def _commit(self, tickets: Sequence[Ticket[_Job]]) -> None:
+    def _commit(self, tickets: Iterable[Ticket[_Job]]) -> None:
         """Runs the jobs in one transaction, each in a savepoint of its own."""
         try:
             with self._writing() as db:
