@@ -3,13 +3,13 @@
     python benchmarks/memory_quality.py --data ../shared/data            # all four parts
     python benchmarks/memory_quality.py --parts growth,poisoning,isolation
 
-family     the 2Wiki stream (200 questions, recurring procedures), solved by the rules so that no
-           model is needed: how often the successes recalled are of the question's own family, beside
-           plain cosine over the questions as asked and beside chance
+family     the 2Wiki stream (200 questions, recurring procedures), solved by the rules so that
+           no model is needed: how often the successes recalled are of the question's own family,
+           beside plain cosine over the questions as asked and beside chance
 growth     5,000 episodes over 40 procedures: a memory bounded to 500 workflows (and to 60, so that
            the bound bites) beside an unbounded one
 poisoning  100 clean workflows and 10 planted ones (MemoryGraft's form: fake successes, worded like
-           the questions that will come): the planted share of what is recalled, trust mode off and on
+           the questions that will come): the planted share of what is recalled, trust mode off, on
 isolation  two namespaces in one store, 10,000 random recalls: how many see the other's workflows
 
 Embeddings are MiniLM's (mia models get minilm).
@@ -202,15 +202,16 @@ async def growth(embedder: Embedder, folder: Path) -> None:
                 if number % 50 == 0:
                     largest = max(largest, store.count())
             one, both = await recall_at_2(memory, 2)
-            print(
-                f"  {label:12} workflows {store.count():4} (most {max(largest, store.count())}), right family"
-                f" among the two shown {share(one, PROBES)}, both right {both / PROBES:.3f}"
-            )
+            largest = max(largest, store.count())
+            print(f"  {label:12} workflows {store.count():4}, never more than {largest}")
+            print(f"    right family among the two shown {share(one, PROBES)}")
+            print(f"    all shown of the right family    {share(both, PROBES)}")
 
 
 async def poisoning(embedder: Embedder, folder: Path) -> None:
     print(
-        f"\npoisoning: {PLANTED} planted of {CLEAN + PLANTED} episodes, judged by a model that was taken in"
+        f"\npoisoning: {PLANTED} planted of {CLEAN + PLANTED} episodes, judged by a model that was"
+        " taken in"
     )
     for mode in (False, True):
         luck = random.Random(3)
@@ -251,7 +252,8 @@ async def isolation(embedder: Embedder, folder: Path) -> None:
                 returned += 1
                 crossed += recalled.workflow.namespace != side
         print(
-            f"\nisolation: {RECALLS} recalls in two namespaces returned {returned} workflows, {crossed} of the other's"
+            f"\nisolation: {RECALLS} recalls in two namespaces returned {returned} workflows,"
+            f" {crossed} of the other's"
         )
 
 

@@ -6,17 +6,17 @@
 
 Every store holds the same N records: a vector of 384 dimensions, a namespace (4), a category (5),
 an outcome, uses, wins, and a workflow as JSON. A question names a namespace and a category, which
-keeps 5 % of the records, and wants the best 2 successes and the best failure above MIA's floor by
-MIA's score: .7 similarity + .3 value + .3 frequency. MIA ranks by that itself (WorkflowMemory's
-whole recall; its embedder hands out given vectors). The others rank by similarity only, so they are
-asked for the 50 nearest of each outcome, which are ranked again in Python.
+keeps 5 % of the records, and wants the best 2 successes and the best failure by MIA's score (.7
+similarity + .3 value + .3 frequency) among those that are near enough by MIA's rules. MIA ranks by
+that itself: WorkflowMemory's whole recall, whose embedder hands out given vectors. The others rank
+by similarity, so they are asked for the 50 nearest of each outcome, ranked again in Python.
 
-  mia             SqliteStore; two vectors a record, because it also knows questions as asked
-  chromadb        persistent client, HNSW by its defaults, one metadata filter a field
+  mia            SqliteStore; two vectors a record, because it also knows questions as asked
+  chromadb       persistent client, HNSW by its defaults, one metadata filter a field
   chromadb-key   the same folder, asked by one combined metadata field
-  lancedb         no index: every vector is compared
+  lancedb        no index: every vector is compared
   lancedb-index  IVF_FLAT over the vectors, bitmaps over the fields
-  mem0            its vector store as `Memory()` makes it: qdrant's local mode on disk
+  mem0           its vector store as `Memory()` makes it: qdrant's local mode on disk
 
 One process a store and run, held to one core. 3 runs, which take turns between the stores; medians
 of them. `×` is a store's p50 by MIA's p50 of the same run. Recall is compared with numpy over all
@@ -50,7 +50,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mia.memories.workflow.classify import category as category_of
-from mia.memories.workflow.recall import FLOOR, PAPER, SAME_QUESTION
+from mia.memories.workflow.recall import Rules
 from mia.memory import frequency, score, value
 from mia.types import Question, Workflow, WorkflowStep, encode
 
@@ -58,10 +58,13 @@ DIMENSIONS = 384
 SEED = 0
 RUNS = 3
 WARM_UP, QUERIES = 5, 100
-ENOUGH_QUERIES, ENOUGH_SECONDS, MOST_SECONDS = 34, 12.0, 25.0
+ENOUGH_QUERIES, ENOUGH_SECONDS, MOST_SECONDS = 34, 12.0, 20.0
 """A run stops early when it has both of the first two, or all of the last."""
 OVERFETCH = 50
-SUCCESSES, FAILURES = 2, 1
+RULES = Rules()
+"""MIA's defaults: how many of each outcome, how near, and how scored. The same for everybody."""
+WEIGHTS = RULES.weights
+WANTED = RULES.k_successes + RULES.k_failures
 FAMILIES, NAMESPACES = 200, 4
 # one question for each category, as MIA's own rules see it
 ASKED = {
@@ -162,15 +165,20 @@ class Found:
     body: str
 
 
-def best(found: Iterable[Found], most: int) -> list[Found]:
+def best(found: Iterable[Found], floor: float, most: int) -> list[Found]:
     """What MIA would pick of these."""
 
     def mark(item: Found) -> float:
-        known = value(item.uses, item.wins, PAPER)
-        return score(item.similarity, known, frequency(item.uses), PAPER)
+        known = value(item.uses, item.wins, WEIGHTS)
+        return score(item.similarity, known, frequency(item.uses), WEIGHTS)
 
-    near = (item for item in found if item.similarity >= FLOOR)
+    near = (item for item in found if item.similarity >= floor)
     return sorted(near, key=lambda item: (-mark(item), item.number))[:most]
+
+
+def floor_of(nearest: float) -> float:
+    """Similarity from which a workflow counts, when this is the nearest one."""
+    return max(RULES.floor, nearest - RULES.margin)
 
 
 class World:
@@ -227,27 +235,30 @@ def draw(rng: np.random.Generator, size: int, given: Vector | None) -> tuple[Vec
 def make_world(folder: Path, size: int, given: Vector | None) -> None:
     """Writes the records and those questions that have at least three right answers."""
     rng = np.random.default_rng([SEED, size])
-    spare = 20 * QUERIES
+    spare = 20 * QUERIES if given is None else min(20 * QUERIES, len(given) - size)
+    if spare < QUERIES:
+        raise SystemExit(f"{size} records need at least {size + QUERIES} vectors")
     vectors_ND, family = draw(rng, size + spare, given)
     space = rng.integers(0, NAMESPACES, size + spare)
     kind = family % len(CATEGORIES)
     won = rng.random(size) < 0.6
     uses = np.minimum(rng.geometric(0.15, size) - 1, 60)
     wins = rng.binomial(uses, rng.beta(2, 2, size))
-    value_N = (wins + PAPER.prior_wins) / (uses + PAPER.prior_wins + PAPER.prior_losses)
-    earned_N = PAPER.value * value_N + PAPER.frequency / (uses + 1)
+    value_N = (wins + WEIGHTS.prior_wins) / (uses + WEIGHTS.prior_wins + WEIGHTS.prior_losses)
+    earned_N = WEIGHTS.value * value_N + WEIGHTS.frequency / (uses + 1)
     rows: list[int] = []
     right: list[list[int]] = []
     for row in range(size, size + spare):
         cell = np.flatnonzero((space[:size] == space[row]) & (kind[:size] == kind[row]))
-        sims = vectors_ND[cell] @ vectors_ND[row]
-        marks = np.where(sims >= FLOOR, PAPER.similarity * sims + earned_N[cell], -1.0)
+        sims = vectors_ND[cell].astype(np.float64) @ vectors_ND[row].astype(np.float64)
+        near = sims >= floor_of(float(sims.max(initial=0.0)))
+        # rounded, so that equal vectors come in the order of their numbers
+        marks = np.where(near, (WEIGHTS.similarity * sims + earned_N[cell]).round(12), -1.0)
         picked: list[int] = []
-        for outcome, most in ((True, SUCCESSES), (False, FAILURES)):
+        for outcome, most in ((True, RULES.k_successes), (False, RULES.k_failures)):
             order = np.argsort(-np.where(won[cell] == outcome, marks, -1.0), kind="stable")[:most]
             picked += [int(cell[at]) for at in order if marks[at] > 0 and won[cell[at]] == outcome]
-        # nearer than that, MIA takes it for the question itself, and says nothing
-        if len(picked) == SUCCESSES + FAILURES and sims.max() < SAME_QUESTION:
+        if len(picked) == WANTED:
             rows.append(row)
             right.append(picked)
         if len(rows) == WARM_UP + QUERIES:
@@ -282,9 +293,10 @@ class Peer:
     """A store that is asked for the nearest of each outcome and ranked again."""
 
     def ask(self, vector: Vector, namespace: str, category: str) -> list[tuple[int, str]]:
-        picked: list[Found] = []
-        for outcome, most in (("success", SUCCESSES), ("failure", FAILURES)):
-            picked += best(self.nearest(vector, namespace, category, outcome), most)
+        worked = self.nearest(vector, namespace, category, "success")
+        failed = self.nearest(vector, namespace, category, "failure")
+        floor = floor_of(max((item.similarity for item in (*worked, *failed)), default=0.0))
+        picked = best(worked, floor, RULES.k_successes) + best(failed, floor, RULES.k_failures)
         return [(item.number, item.body) for item in picked]
 
     def nearest(self, vector: Vector, namespace: str, category: str, outcome: str) -> list[Found]:
@@ -449,7 +461,8 @@ class Mia:
 
         def job(rows: Rows) -> None:
             for record in batch:
-                vectors = Vectors(question=record.vector, template=record.vector)
+                # the question as asked is another text than its template
+                vectors = Vectors(question=np.roll(record.vector, 1), template=record.vector)
                 rows.put(record.workflow)
                 rows.vectors.set(record.workflow.id, Given.name, vectors)
 
@@ -578,7 +591,7 @@ def ask(name: str, folder: Path, world: Path) -> Run:
         p50_ms=float(p50),
         p95_ms=float(p95),
         cpu_ms=1000 * cpu / len(times),
-        recall=right / len(times) / (SUCCESSES + FAILURES),
+        recall=right / len(times) / WANTED,
         rss_mb=int(status.split("VmRSS:")[1].split()[0]) / 1024,
         queries=len(times),
     )

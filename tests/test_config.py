@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from mia.config import Loaded, Settings, load
 from mia.errors import ConfigError
@@ -146,4 +147,11 @@ def test_every_key_of_the_example_is_a_setting(tmp_path: Path) -> None:
     keys = re.findall(r"^# (\[[\w.]+\]|\w+ = .*)", example.replace("# [models.planner]", ""), re.M)
     settings = load(write(tmp_path / "mia.toml", "\n".join(keys)), {}).settings
     assert settings.planner == Settings().planner
-    assert settings.memory == Settings().memory
+    assert settings.memory.store == "postgresql://mia@db.example/mia"
+    assert replace(settings.memory, store=None) == Settings().memory
+
+
+def test_a_store_that_is_no_address_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"memory\.store") as caught:
+        load(write(tmp_path / "mia.toml", f'[memory]\nstore = "mysql://{KEY}@host"'), {})
+    assert KEY not in str(caught.value)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
-from mia.config import Endpoint, Executor, Loaded, Models, Planner, Secrets, Settings
+from mia.config import Endpoint, Executor, Loaded, Memory, Models, Planner, Secrets, Settings
 from mia.errors import ConfigError, MissingError
 from mia.executors.react.loop import React
 from mia.executors.react.tagged import Tagged
@@ -41,6 +42,23 @@ def test_an_endpoint_can_be_asked_for_typed_plans(tmp_path: Path) -> None:
     with house(tmp_path, models=Models(default=SERVED), executor=stepwise) as made:
         assert isinstance(made.planner(), StepwisePlanner)
         assert isinstance(made.executor(), Stepwise)
+
+
+def test_workflows_are_kept_where_the_settings_say(tmp_path: Path, postgres: str) -> None:
+    with house(tmp_path) as made:
+        assert made.store.where == str(tmp_path / "memory.db")
+    with house(tmp_path, memory=Memory(store=postgres)) as made:
+        assert made.store.where.startswith("postgresql://")
+        assert made.store.count() == 0
+
+
+def test_a_password_comes_from_the_variable_that_is_named(tmp_path: Path, postgres: str) -> None:
+    password = str(conninfo_to_dict(postgres)["password"])
+    memory = Memory(store=postgres.replace(f":{password}@", "@"), store_key_env="DB_WORD")
+    settings = Settings(home=str(tmp_path), memory=memory)
+    secrets = Secrets({"DB_WORD": password, "MIA_STORE_PASSWORD": "another"})
+    with House(Loaded(settings=settings, secrets=secrets, source=None)) as made:
+        assert made.store.count() == 0
 
 
 def test_one_candidate_needs_no_router(tmp_path: Path) -> None:

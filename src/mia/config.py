@@ -21,6 +21,7 @@ _Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 _Seconds = Annotated[float, msgspec.Meta(gt=0)]
+_Postgres = Annotated[str, msgspec.Meta(pattern="^postgres(ql)?://")]
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,7 +54,7 @@ class Models(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How much is recalled, and by which scores."""
+    """Where workflows are kept, how much is recalled, and by which scores."""
 
     successes: _Count = 2
     failures: _Count = 1
@@ -68,6 +69,11 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     withhold: _Share = 0.0
     """The share of recalls that return nothing by lot, so that `mia memory stats --uplift` can say
     what memory adds."""
+    store: _Postgres | None = None
+    """A Postgres database with pgvector, as postgresql://user@host/db; None for a SQLite file in
+    the home folder."""
+    store_key_env: str = "MIA_STORE_PASSWORD"
+    """The environment variable that holds the database's password, where `store` names none."""
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

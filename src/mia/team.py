@@ -36,6 +36,7 @@ from mia.memories.workflow.manager import Manager
 from mia.memories.workflow.memory import WorkflowMemory
 from mia.memories.workflow.recall import Rules
 from mia.memories.workflow.sqlite import SqliteStore
+from mia.memories.workflow.store import Store
 from mia.memory import Memory
 from mia.model import Embedder, Model
 from mia.models.catalog import known, place, present
@@ -125,10 +126,25 @@ class House:
         return journal
 
     @cached_property
-    def store(self) -> SqliteStore:
-        store = SqliteStore(self.settings.folder / "memory.db")
+    def store(self) -> Store:
+        """Where workflows are kept. Raises StoreError when that cannot be opened."""
+        chosen = self.settings.memory
+        store = (
+            SqliteStore(self.settings.folder / "memory.db")
+            if chosen.store is None
+            else self._on_postgres(chosen.store, self.loaded.secrets.key(chosen.store_key_env))
+        )
         self._open.callback(store.close)
         return store
+
+    def _on_postgres(self, address: str, password: str | None) -> Store:
+        try:
+            from mia.memories.workflow.postgres import PostgresStore
+        except ImportError as error:
+            raise MissingError(
+                "a memory on Postgres needs psycopg; run: pip install 'mia[postgres]'"
+            ) from error
+        return PostgresStore(address, password=password)
 
     @cached_property
     def search(self) -> Search:

@@ -7,6 +7,8 @@ stores: `encode` and `decode` are the only door between a noun and JSON.
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cache
+from threading import Lock
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -358,4 +360,14 @@ def encode(noun: Noun) -> bytes:
 
 def decode(raw: bytes | str, kind: type[N]) -> N:
     """A noun from JSON. Raises msgspec.ValidationError, which names the field."""
-    return msgspec.json.decode(raw, type=kind)
+    return _decoder(kind).decode(raw)
+
+
+_BUILDING = Lock()
+"""msgspec builds what it knows of a type at its first use, and crashes when two threads do."""
+
+
+@cache
+def _decoder(kind: type[N]) -> msgspec.json.Decoder[N]:
+    with _BUILDING:
+        return msgspec.json.Decoder(kind)

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from tests.cli.playing import Home, Served
+from tests.memories.postgres_server import PASSWORD
 
 from mia.journal import Journal
 from mia.testing import faults
@@ -55,6 +56,20 @@ def test_a_damaged_memory_does_not_hide_the_journal(mia: Mia, home: Home) -> Non
         pass
     found = checks(mia("doctor", "--json", "--corpus", str(home.corpus)))
     assert found["journal"]["ok"]
+
+
+def test_a_memory_on_a_server_is_looked_at(mia: Mia, home: Home, postgres: str) -> None:
+    settings = home.config.read_text()
+    home.config.write_text(f'{settings}\n[memory]\nstore = "{postgres}"\n')
+    found = checks(mia("doctor", "--json", "--corpus", str(home.corpus)))["memory"]
+    assert found["ok"] and found["said"].endswith("0 workflows, all whole")
+    assert found["said"].startswith("postgresql://") and PASSWORD not in found["said"]
+    home.config.write_text(f'{settings}\n[memory]\nstore = "{postgres}-not"\n')
+    said = mia("doctor", "--json", "--corpus", str(home.corpus))
+    found = checks(said)["memory"]
+    assert not found["ok"] and "does not exist" in found["said"]
+    assert "MIA_STORE_PASSWORD" in found["mend"]
+    assert PASSWORD not in f"{said.out}{said.err}"
 
 
 def test_an_endpoint_that_refuses_is_named(mia: Mia, home: Home) -> None:

@@ -6,9 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.memories.postgres_server import postgres as postgres
-from tests.memories.postgres_server import private_server as private_server
-from tests.memories.postgres_server import server_address as server_address
 
 from mia.memories.workflow.sqlite import SqliteStore
 from mia.planner import parse_plan

@@ -14,7 +14,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -160,10 +161,23 @@ def server_address(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def postgres(server_address: str) -> Iterator[str]:
     """The address of an empty database, which is gone after the test."""
+    with _database(server_address) as address:
+        yield address
+
+
+@pytest.fixture
+def killable(private_server: Server) -> Iterator[str]:
+    """The same on our own server, which may be killed and whose files can be read."""
+    with _database(private_server.address) as address:
+        yield address
+
+
+@contextmanager
+def _database(server: str) -> Generator[str]:
     name = f"mia_{ULID()}".lower()
-    sql(server_address, f"CREATE DATABASE {name}")
-    yield address_of(server_address, name)
-    sql(server_address, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    sql(server, f"CREATE DATABASE {name}")
+    yield address_of(server, name)
+    sql(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 def sql(address: str, statement: str) -> list[tuple[Any, ...]]:

@@ -17,8 +17,7 @@ Job = Callable[[Rows], object]
 
 
 class Gathering:
-    """Holds the first job in its transaction until all the others wait for the next one, so that
-    these share it."""
+    """Holds a first job in its transaction until all the others wait, in order, and so share it."""
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
@@ -34,15 +33,14 @@ class Gathering:
 
         first = self._pool.submit(self._store.write, hold)
         assert entered.wait(20)
-        waiting = [self._pool.submit(self._store.write, job) for job in jobs]
+        waiting: list[Future[object]] = []
         group = self._store._group  # pyright: ignore[reportPrivateUsage]
-        with group._turn:  # pyright: ignore[reportPrivateUsage]
-            pass
-        while len(group._waiting) < len(jobs):  # pyright: ignore[reportPrivateUsage]
-            threading.Event().wait(0.001)
+        for job in jobs:
+            waiting.append(self._pool.submit(self._store.write, job))
+            while len(group._waiting) < len(waiting):  # pyright: ignore[reportPrivateUsage]
+                threading.Event().wait(0.001)
         go.set()
-        first.result(20)
-        for future in waiting:
+        for future in (first, *waiting):
             future.exception(20)
         self._pool.shutdown()
         return waiting

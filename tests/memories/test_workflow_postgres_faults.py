@@ -24,14 +24,6 @@ _KILLS = 3
 _MINE = "pid <> pg_backend_pid() AND datname = current_database()"
 
 
-@pytest.fixture
-def own(private_server: Server, postgres: str) -> str:
-    """A database on a server that may be killed."""
-    if str(private_server.port) not in postgres:
-        pytest.skip("a server that was given is not killed")
-    return postgres
-
-
 def writes(store: PostgresStore, acked: list[str], name: str) -> None:
     """Writes until the server is gone."""
     for number in range(100_000):
@@ -44,10 +36,14 @@ def writes(store: PostgresStore, acked: list[str], name: str) -> None:
 
 
 def test_a_killed_server_loses_nothing_that_was_acknowledged(
-    private_server: Server, own: str
+    private_server: Server, killable: str
 ) -> None:
     acked: list[str] = []
-    with PostgresStore(own) as store, PostgresStore(own) as other, ThreadPoolExecutor(4) as pool:
+    with (
+        PostgresStore(killable) as store,
+        PostgresStore(killable) as other,
+        ThreadPoolExecutor(4) as pool,
+    ):
         for round in range(_KILLS):
             before = len(acked)
             writing = [
@@ -71,9 +67,9 @@ def test_a_killed_server_loses_nothing_that_was_acknowledged(
 
 
 def test_a_server_that_was_restarted_meanwhile_is_not_noticed(
-    private_server: Server, own: str
+    private_server: Server, killable: str
 ) -> None:
-    with PostgresStore(own) as store:
+    with PostgresStore(killable) as store:
         keep(store, a_workflow("w1"))
         assert store.count() == 1
         private_server.stop()
@@ -85,13 +81,13 @@ def test_a_server_that_was_restarted_meanwhile_is_not_noticed(
         assert store.check() == 2
 
 
-def test_a_transaction_whose_connection_is_cut_keeps_nothing(own: str) -> None:
+def test_a_transaction_whose_connection_is_cut_keeps_nothing(killable: str) -> None:
     def job(rows: Rows) -> None:
         rows.put(a_workflow("half"))
-        sql(own, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {_MINE}")
+        sql(killable, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {_MINE}")
         rows.put(a_workflow("other half"))
 
-    with PostgresStore(own) as store:
+    with PostgresStore(killable) as store:
         with pytest.raises(StoreError, match=r"terminat|closed|lost"):
             store.write(job)
         assert store.count() == 0
@@ -99,12 +95,12 @@ def test_a_transaction_whose_connection_is_cut_keeps_nothing(own: str) -> None:
         assert store.check() == 1
 
 
-def test_a_reader_whose_connection_is_cut_is_told_and_the_next_one_works(own: str) -> None:
+def test_a_reader_whose_connection_is_cut_is_told_and_the_next_one_works(killable: str) -> None:
     def job(rows: Rows) -> int:
-        sql(own, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {_MINE}")
+        sql(killable, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {_MINE}")
         return rows.count()
 
-    with PostgresStore(own) as store:
+    with PostgresStore(killable) as store:
         with pytest.raises(StoreError):
             store.read(job)
         assert store.count() == 0

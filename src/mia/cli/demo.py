@@ -18,6 +18,7 @@ from mia.cli.output import console, note
 from mia.cli.stream import summary, tally
 from mia.datasets.jsonl import load
 from mia.demo import world
+from mia.memories.workflow.store import Store
 from mia.models import catalog
 from mia.solve import Team, solve
 from mia.team import missing_models
@@ -48,7 +49,7 @@ def demo(
         team = house.team(house.run(name))
         done = house.complete(_answer(asked, team))
         summary(tally(name, asked, done))
-        _memory(house.store.count(loaded.settings.namespace), folder)
+        _memory(house.store, loaded.settings.namespace)
     note(f"{time.monotonic() - began:.0f} s")
 
 
@@ -63,8 +64,8 @@ async def _answer(asked: Sequence[Question], team: Team) -> dict[str, Episode]:
     return done
 
 
-def _memory(count: int, folder: Path) -> None:
+def _memory(store: Store, namespace: str) -> None:
     # in a fresh clone the program is in .venv/bin, which is on nobody's path
     mia = "mia" if shutil.which("mia") else os.path.relpath(sys.argv[0])
-    note(f"\n{count} workflows were remembered in {folder / 'memory.db'}.")
+    note(f"\n{store.count(namespace)} workflows were remembered in {store.where}.")
     note(f'Look at them:  {mia} memory list     Ask one yourself:  {mia} ask "..."')

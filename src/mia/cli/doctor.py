@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from mia.cli.output import print_json
 from mia.config import Loaded
 from mia.errors import MIAError
 from mia.journal import Journal
-from mia.memories.workflow.sqlite import SqliteStore
 from mia.model import Message, Sampling
 from mia.models import catalog
 from mia.team import House, missing_models
@@ -25,6 +24,7 @@ _FREE = 500_000_000
 """Bytes of free disk below which a person should know."""
 _SHORT = Sampling(max_tokens=16)
 _ROLES = ("manager", "planner", "executor", "judge")
+_RESTORE = "restore the file from a copy"
 
 
 class Check(Noun, frozen=True):
@@ -73,7 +73,8 @@ def examine(loaded: Loaded, corpus: Path | None) -> Iterator[Check]:
         yield from _endpoints(house)
         yield from _embedder(house)
         yield _corpus(house)
-    yield from _stores(loaded.settings.folder)
+        yield _memory(house)
+    yield _journal(loaded.settings.folder / "journal.db")
 
 
 def _disk(folder: Path) -> Iterator[Check]:
@@ -140,25 +141,28 @@ def _corpus(house: House) -> Check:
     return Check(what="corpus", ok=True, said=str(folder))
 
 
-def _stores(folder: Path) -> Iterator[Check]:
-    yield _store("memory", folder / "memory.db", _workflows)
-    yield _store("journal", folder / "journal.db", _episodes)
-
-
-def _store(what: str, path: Path, read: Callable[[Path], str]) -> Check:
-    if not path.is_file():
-        return Check(what=what, ok=True, said="empty")
+def _memory(house: House) -> Check:
+    chosen = house.settings.memory
+    if chosen.store is None and not (house.settings.folder / "memory.db").is_file():
+        return Check(what="memory", ok=True, said="empty")
     try:
-        return Check(what=what, ok=True, said=read(path))
+        said = f"{house.store.check()} workflows, all whole"
     except MIAError as error:
-        return Check(what=what, ok=False, said=str(error), mend="restore the file from a copy")
+        mend = (
+            _RESTORE
+            if chosen.store is None
+            else f"check store in [memory] of mia.toml, and {chosen.store_key_env}"
+        )
+        return Check(what="memory", ok=False, said=str(error), mend=mend)
+    at = "" if chosen.store is None else f"{house.store.where}: "
+    return Check(what="memory", ok=True, said=f"{at}{said}")
 
 
-def _workflows(path: Path) -> str:
-    with SqliteStore(path) as store:
-        return f"{store.check()} workflows, all whole"
-
-
-def _episodes(path: Path) -> str:
-    with closing(Journal(path)) as journal:
-        return f"{journal.count()} episodes"
+def _journal(path: Path) -> Check:
+    if not path.is_file():
+        return Check(what="journal", ok=True, said="empty")
+    try:
+        with closing(Journal(path)) as journal:
+            return Check(what="journal", ok=True, said=f"{journal.count()} episodes")
+    except MIAError as error:
+        return Check(what="journal", ok=False, said=str(error), mend=_RESTORE)

@@ -191,8 +191,10 @@ def explain(
         return
     print(f"looked up as   {explained.template}")
     print(f"in             {explained.category or 'every category'}")
-    print(f"score          {weights.similarity} similarity + {weights.value} value"
-          f" + {weights.frequency} frequency; similarity at least {explained.floor:.2f}")  # fmt: skip
+    parts = (
+        f"{weights.similarity} similarity + {weights.value} value + {weights.frequency} frequency"
+    )
+    print(f"score          {parts}; similarity at least {explained.floor:.2f}")
     far = [item for item in explained.considered if item.similarity < FLOOR]
     for item in explained.considered:
         if item not in far[_FAR:]:

@@ -14,6 +14,7 @@ from mia.memories.workflow.records import (
     Source,
     checksum,
     fingerprint,
+    raw_of,
     read_noun,
     source_of,
     with_standing,
@@ -193,7 +194,7 @@ def _workflow(rows: Rows, id: str, state: State) -> Workflow | None:
     if body is None:
         return None
     name = f"the text of entry {state.text}, of workflow {id}"
-    if fingerprint(body.encode()) != state.digest:
+    if fingerprint(raw_of(name, body)) != state.digest:
         raise StoreError(f"{name}, was changed")
     return with_standing(read_noun(Workflow, name, body), state.standing)
 

@@ -174,7 +174,7 @@ def open_workflow(row: Sequence[Any]) -> Workflow:
     if row[-1] is None:
         raise StoreError(f"{name} is damaged: its text is missing")
     workflow = with_standing(open_noun(Workflow, name, row[-1], columns.crc), columns.standing)
-    if columns_of(columns.seq, columns.text, workflow, row[-1].encode()) != columns:
+    if columns_of(columns.seq, columns.text, workflow, raw_of(name, row[-1])) != columns:
         raise StoreError(f"{name} is damaged: its columns do not match its body")
     return workflow
 
@@ -182,10 +182,18 @@ def open_workflow(row: Sequence[Any]) -> Workflow:
 def open_noun(kind: type[N], name: str, body: str, crc: int, *key: str) -> N:
     """A noun that was stored under a key. Raises StoreError naming the record when it is not that
     any more."""
-    raw = body.encode()
+    raw = raw_of(name, body)
     if checksum(raw, *key) != crc:
         raise StoreError(f"{name} is damaged: its checksum does not match")
     return read_noun(kind, name, raw)
+
+
+def raw_of(name: str, body: Any) -> bytes:
+    """A text of the database as bytes. Raises StoreError when damage has made something else of
+    it."""
+    if not isinstance(body, str):
+        raise StoreError(f"{name} is damaged: it is no text")
+    return body.encode()
 
 
 def read_noun(kind: type[N], name: str, raw: bytes | str) -> N:

@@ -27,6 +27,7 @@ from mia.memories.workflow.records import (
     open_columns,
     open_noun,
     open_workflow,
+    raw_of,
     read_noun,
     seal,
     source_of,
@@ -237,7 +238,7 @@ class Rows:
         )
         for workflow, wanted, body in found:
             name = f"a source of workflow {workflow}"
-            if fingerprint(body.encode()) != wanted:
+            if fingerprint(raw_of(name, body)) != wanted:
                 raise StoreError(f"{name} is damaged: its digest does not match")
             yield workflow, wanted, read_noun(Source, name, body)
 

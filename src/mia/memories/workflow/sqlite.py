@@ -31,6 +31,8 @@ from mia.memories.workflow.verify import verify
 
 T = TypeVar("T")
 _Job = Callable[[Rows], Any]
+_DAMAGE = (sqlite3.Error, UnicodeDecodeError)
+"""What sqlite3 raises; the latter where its own message quotes a damaged file."""
 _BUSY_SECONDS = 30.0
 """How long to wait for another process's transaction; ours take milliseconds."""
 _IDLE = 8
@@ -86,7 +88,7 @@ class SqliteStore(Store):
             except BaseException:
                 self._writer.close()
                 raise
-        except (sqlite3.Error, OSError) as error:
+        except (*_DAMAGE, OSError) as error:
             raise self._told(error) from error
 
     def read(self, job: Callable[[Rows], T]) -> T:
@@ -213,7 +215,7 @@ class SqliteStore(Store):
         try:
             ticket.result = ticket.job(Rows(SqliteSession(db), self._clock))
         except Exception as error:  # it belongs to the thread whose job it was
-            ticket.error = self._told(error) if isinstance(error, sqlite3.Error) else error
+            ticket.error = self._told(error) if isinstance(error, _DAMAGE) else error
             if not db.in_transaction:
                 raise  # SQLite gave up the whole transaction
             db.execute("ROLLBACK TO job")
@@ -225,7 +227,7 @@ class SqliteStore(Store):
         with self._writer_lock:
             try:
                 yield self._writer
-            except sqlite3.Error as error:
+            except _DAMAGE as error:
                 raise self._told(error) from error
 
     @contextmanager
@@ -244,7 +246,7 @@ class SqliteStore(Store):
                 yield db
             finally:
                 self._give_back(db)
-        except sqlite3.Error as error:
+        except _DAMAGE as error:
             raise self._told(error) from error
 
     def _borrow(self) -> sqlite3.Connection:

@@ -1,7 +1,7 @@
 """The workflow store's contract: rows in a database, safe for several threads and processes.
 
-An instance is one database: `sqlite.py` for one machine. All run the same statements (`rows.py`);
-they differ in how a transaction begins and in how the best rows are found.
+An instance is one database: `sqlite.py` for one machine, `postgres.py` for many. Both run the same
+statements (`rows.py`); they differ in how a transaction begins and in how the best rows are found.
 
 All methods block for as long as the database does; async callers use `asyncio.to_thread`.
 """

@@ -15,6 +15,7 @@ from mia.memories.workflow.records import (
     fingerprint,
     open_noun,
     open_workflow,
+    raw_of,
     vectors_raw,
 )
 from mia.memories.workflow.rows import Rows
@@ -60,7 +61,7 @@ def _texts(rows: Rows, played: Played) -> None:
         text = wanted.pop(seq, None)
         if text is None:
             raise StoreError(f"the text of entry {seq} should have been erased")
-        if fingerprint(body.encode()) != text.digest:
+        if fingerprint(raw_of(f"the text of entry {seq}", body)) != text.digest:
             raise StoreError(f"the text of entry {seq}, of workflow {text.workflow}, was changed")
     _none_left("the text of entry", map(str, wanted))
 
@@ -73,7 +74,7 @@ def _workflows(rows: Rows, played: Played) -> int:
         state = played.workflows.get(workflow.id)
         if state is None:
             raise StoreError(f"workflow {workflow.id} is not in the log")
-        if fingerprint(row[-1].encode()) != state.digest:
+        if fingerprint(raw_of(f"workflow {workflow.id}", row[-1])) != state.digest:
             raise StoreError(f"workflow {workflow.id} was changed behind the log's back: its text")
         if (columns.standing, columns.seq, columns.text) != (
             state.standing,
