@@ -61,6 +61,7 @@ WARM_UP, QUERIES = 5, 100
 ENOUGH_QUERIES, ENOUGH_SECONDS, MOST_SECONDS = 34, 12.0, 20.0
 """A run stops early when it has both of the first two, or all of the last."""
 OVERFETCH = 50
+DISTRIBUTIONS = ("mia", "numpy", "chromadb", "lancedb", "mem0ai", "qdrant-client")
 RULES = Rules()
 """MIA's defaults: how many of each outcome, how near, and how scored. The same for everybody."""
 WEIGHTS = RULES.weights
@@ -620,32 +621,19 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def machine(packages: Sequence[str]) -> str:
+def machine() -> str:
     """What was measured, on what."""
     info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     model = next((line.split(": ")[1] for line in info.splitlines() if "model name" in line), "?")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in packages]
+    there = {name for found in importlib.metadata.distributions() if (name := found.name)}
+    versions = [f"{n} {importlib.metadata.version(n)}" for n in DISTRIBUTIONS if n in there]
     return (
         f"{time.strftime('%Y-%m-%d %H:%M')}, {len(os.sched_getaffinity(0))} cores of {model}, "
         f"{memory:.0f} GB, {platform.system()} {platform.release()}, Python "
-        f"{platform.python_version()}, {', '.join(versions)}; load {os.getloadavg()[0]:.1f}"
+        f"{platform.python_version()}, {', '.join(versions)}; seed {SEED}; "
+        f"load {os.getloadavg()[0]:.1f}"
     )
-
-
-def installed(names: Iterable[str]) -> list[str]:
-    """The distributions of these rows that are here."""
-    wanted = {"mia": ["mia", "numpy"], "mem0": ["mem0ai", "qdrant-client"]}
-    packages = {KINDS[name].package: None for name in names}
-    there: list[str] = []
-    for package in packages:
-        for name in wanted.get(package, [package]):
-            try:
-                importlib.metadata.version(name)
-            except importlib.metadata.PackageNotFoundError:
-                continue
-            there.append(name)
-    return there
 
 
 @dataclass(frozen=True, slots=True)
@@ -758,7 +746,7 @@ def main() -> None:
     names = ["mia", *(n.strip() for n in options.peers.split(",") if n.strip() not in ("", "mia"))]
     if unknown := [name for name in names if name not in KINDS]:
         parser.error(f"no such row: {', '.join(unknown)}; there are {', '.join(KINDS)}")
-    about = machine(installed(names))
+    about = machine()
     rows: list[Row] = []
     for size in map(int, options.sizes.split(",")):
         with tempfile.TemporaryDirectory(dir=options.place) as place:

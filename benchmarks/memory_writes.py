@@ -55,7 +55,6 @@ from memory_recall import (
     Mia,
     Record,
     child,
-    installed,
     machine,
     say,
     unit,
@@ -554,7 +553,7 @@ def main() -> None:
     names = ["mia", *(n.strip() for n in options.peers.split(",") if n.strip() not in ("", "mia"))]
     if unknown := [name for name in names if name not in KINDS]:
         parser.error(f"no such store: {', '.join(unknown)}; there are {', '.join(KINDS)}")
-    about = machine(installed(names))
+    about = machine()
     rows: list[Row] = []
     durable: dict[str, tuple[str, str]] = {}
     with tempfile.TemporaryDirectory(dir=options.place) as folder:
@@ -562,7 +561,7 @@ def main() -> None:
         for name in names:
             rows += [measure(name, work, shape, place) for work, shape in WAYS[name]]
             durable[name] = syncs(name, place), kill(name, place)
-    print(f"{about} to {os.getloadavg()[0]:.1f}; seed {SEED}\n\n{table(rows, durable)}")
+    print(f"{about} to {os.getloadavg()[0]:.1f}\n\n{table(rows, durable)}")
     if options.json:
         told = {"machine": about, "rows": [asdict(row) for row in rows], "durable": durable}
         options.json.write_text(json.dumps(told, indent=1), encoding="utf-8")

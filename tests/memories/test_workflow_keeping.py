@@ -125,6 +125,18 @@ async def test_a_right_and_a_wrong_end_of_the_same_way_both_stay_and_know_of_eac
     assert newer.contradicts == (first.workflow_id,)
 
 
+async def test_what_was_put_into_quarantine_is_not_let_out_by_another_run(
+    store: SqliteStore, film_episode: Films
+) -> None:
+    memory = WorkflowMemory(store, ToyEmbedder())
+    id = (await memory.remember(film_episode("Jaws"))).workflow_id
+    assert id is not None
+    store.set_trust(id, "quarantined", "by hand")
+    remembered = await memory.remember(film_episode("Alien"))
+    assert "stays" in remembered.reason
+    assert (await memory.recall(ASKED)).empty
+
+
 # bounds
 
 

@@ -68,7 +68,9 @@ class Live:
 
     def _recollection(self, recollection: Recollection) -> None:
         self._head("recollection")
-        if recollection.empty:
+        if recollection.withheld:
+            self._body(f"withheld by lot: {len(recollection.withheld)} workflows")
+        elif recollection.empty:
             self._body("nothing like it is remembered")
         for sign, recalled in (
             *(("follow", each) for each in recollection.successes),

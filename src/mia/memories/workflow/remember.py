@@ -119,6 +119,9 @@ def _consolidate(rows: Rows, draft: Draft, keeping: Keeping) -> Remembered:
     if twin is None:
         return _store(rows, draft, keeping)
     rows.merge(twin.id, source_of(new), f"episode {new.source_episode}")
+    if twin.trust == "quarantined" and _was_put_there(rows, twin.id):
+        reason = "the same way, which is in quarantine for what it did: it stays there"
+        return Remembered(decision="merged", reason=reason, workflow_id=twin.id)
     if twin.trust == "quarantined" and new.trust == "trusted":
         _inherit(rows, draft, twin, keeping.embedder)
         reason = "the same way, now judged by somebody who knows the answer: out of quarantine"
@@ -134,6 +137,12 @@ def _consolidate(rows: Rows, draft: Draft, keeping: Keeping) -> Remembered:
         return Remembered(decision="replaced", reason=reason, workflow_id=twin.id)
     reason = "the same way is known, and known as well or better"
     return Remembered(decision="merged", reason=reason, workflow_id=twin.id)
+
+
+def _was_put_there(rows: Rows, id: str) -> bool:
+    """Whether a workflow was born trusted, or let out, and put into quarantine since: by hand, or
+    because it costs answers. Then no episode lets it out."""
+    return any(entry.action == "trust" for entry in rows.log.of(id))
 
 
 def _store(rows: Rows, draft: Draft, keeping: Keeping) -> Remembered:
