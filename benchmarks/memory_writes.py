@@ -499,7 +499,7 @@ def kill(name: str, place: Path) -> str:
     if failed := failed or process.ready():
         return failed
     process.go()
-    time.sleep(SECONDS / 2)
+    time.sleep(0.9 * SECONDS)
     process.process.send_signal(signal.SIGKILL)
     process.process.wait()
     acked = process.acked()
@@ -520,6 +520,9 @@ def table(rows: Sequence[Row], durable: dict[str, tuple[str, str]]) -> str:
         ratio = f"{row.acked_s / base:.2f}" if base and row.acked_s else ""
         uncounted = row.uncounted if row.work == "full" else ""
         note = row.note[:160].replace("|", "/")
+        if not row.acked:
+            lines.append(f"| {row.name} | {row.work} | {row.writers} |" + " |" * 6 + f" {note} |")
+            continue
         lines.append(
             f"| {row.name} | {row.work} | {row.writers} | {row.acked_s:.0f} | {ratio} "
             f"| {row.acked} | {row.lost} | {uncounted} | {row.refused} | {note} |"

@@ -47,6 +47,7 @@ def main() -> None:
     if options.adapter:
         path = adapters().get(options.adapter, Path(options.adapter))
         params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(path), 1.0)]
+    params.cache_ram_mib = 0
     params.use_jinja, params.verbosity = True, -1
     server = xllamacpp.Server(params)
     print(f"serving {params.model.path} at {server.listening_address}/v1", flush=True)

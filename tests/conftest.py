@@ -6,10 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.memories.postgres_server import emptied as emptied
 from tests.memories.postgres_server import killable as killable
 from tests.memories.postgres_server import postgres as postgres
 from tests.memories.postgres_server import private_server as private_server
 from tests.memories.postgres_server import server_address as server_address
+from tests.memories.postgres_server import shared_database as shared_database
 
 from mia.models.catalog import KNOWN, present
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mia.memories.workflow.postgres import PostgresStore
 from mia.memories.workflow.sqlite import SqliteStore
+from mia.memories.workflow.store import Store
 from mia.planner import parse_plan
 from mia.types import (
     Episode,
@@ -80,7 +82,17 @@ def film_episode() -> Callable[..., Episode]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    """An empty store."""
+def file_store(tmp_path: Path) -> Iterator[SqliteStore]:
+    """An empty store in a file."""
     with SqliteStore(tmp_path / "memory.sqlite") as opened:
         yield opened
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """An empty store, of every kind in turn: what all of them promise."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("file_store")
+    else:
+        with PostgresStore(request.getfixturevalue("emptied")) as opened:
+            yield opened

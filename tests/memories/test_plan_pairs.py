@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from mia.memories.workflow.migrations import MIGRATIONS, migrate
 from mia.memories.workflow.pairs import PairRows
 from mia.memories.workflow.rows import Rows
 from mia.memories.workflow.sqlite import SqliteStore
+from mia.memories.workflow.store import Store
 from mia.planner import parse_plan
 from mia.router import PairRemembered
 from mia.testing import ToyEmbedder
@@ -58,13 +59,7 @@ class OtherEmbedder(ToyEmbedder):
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    with SqliteStore(tmp_path / "memory.sqlite") as opened:
-        yield opened
-
-
-@pytest.fixture
-def memory(store: SqliteStore) -> PairMemory:
+def memory(store: Store) -> PairMemory:
     return PairMemory(store, ToyEmbedder())
 
 
@@ -92,7 +87,7 @@ async def keep(memory: PairMemory, episodes: tuple[Episode, Episode]) -> PairRem
     return await memory.remember_pair(episodes[0].question, *episodes)
 
 
-def everything(store: SqliteStore, namespace: str = "default") -> tuple[PlanPair, ...]:
+def everything(store: Store, namespace: str = "default") -> tuple[PlanPair, ...]:
     def job(rows: Rows) -> tuple[PlanPair, ...]:
         PairRows(rows).check()
         return tuple(PairRows(rows).all(namespace))
@@ -161,7 +156,7 @@ async def test_what_a_wrong_plan_takes_for_a_name_hides_nothing_of_the_question(
 
 
 async def test_the_most_relevant_pair_comes_first_and_an_irrelevant_one_never(
-    store: SqliteStore, couple: Couples
+    store: Store, couple: Couples
 ) -> None:
     memory = PairMemory(store, ToyEmbedder(), floor=0.7)
     for verb in ("paid", "born", "hired"):
@@ -179,7 +174,7 @@ async def test_an_empty_memory_knows_nothing(memory: PairMemory) -> None:
 
 
 async def test_a_pair_does_not_help_its_own_question_or_task(
-    store: SqliteStore, memory: PairMemory, couple: Couples
+    store: Store, memory: PairMemory, couple: Couples
 ) -> None:
     episodes = couple(task="directors")
     await keep(memory, episodes)
@@ -194,7 +189,7 @@ async def test_a_pair_does_not_help_its_own_question_or_task(
 
 
 async def test_only_a_right_and_a_wrong_run_of_one_question_show_something(
-    store: SqliteStore, memory: PairMemory, couple: Couples
+    store: Store, memory: PairMemory, couple: Couples
 ) -> None:
     right, wrong = couple()
     unknown = replace(wrong.verdict, value=VerdictValue.UNKNOWN)
@@ -215,7 +210,7 @@ async def test_only_a_right_and_a_wrong_run_of_one_question_show_something(
 
 
 async def test_the_same_couple_twice_changes_nothing(
-    store: SqliteStore, memory: PairMemory, couple: Couples
+    store: Store, memory: PairMemory, couple: Couples
 ) -> None:
     first = await keep(memory, couple())
     before = everything(store)
@@ -226,7 +221,7 @@ async def test_the_same_couple_twice_changes_nothing(
 
 
 async def test_pairs_of_the_same_two_plans_become_one_that_counts_both(
-    store: SqliteStore, memory: PairMemory, couple: Couples
+    store: Store, memory: PairMemory, couple: Couples
 ) -> None:
     first = await keep(memory, couple("Jaws"))
     second = await keep(memory, couple("Alien"))
@@ -237,7 +232,7 @@ async def test_pairs_of_the_same_two_plans_become_one_that_counts_both(
 
 
 async def test_another_question_or_another_plan_is_another_pair(
-    store: SqliteStore, memory: PairMemory, couple: Couples
+    store: Store, memory: PairMemory, couple: Couples
 ) -> None:
     for episodes in (couple(), couple(wrong="editor"), couple(verb="hired")):
         assert (await keep(memory, episodes)).decision == "stored"
@@ -245,7 +240,7 @@ async def test_another_question_or_another_plan_is_another_pair(
 
 
 async def test_the_same_two_plans_for_a_question_of_another_kind_are_another_pair(
-    store: SqliteStore, memory: PairMemory, couple: Couples
+    store: Store, memory: PairMemory, couple: Couples
 ) -> None:
     await keep(memory, couple("Jaws"))
     asked = Question(id="other", text="On what day did the maker of film Alien see the light?")
@@ -255,7 +250,7 @@ async def test_the_same_two_plans_for_a_question_of_another_kind_are_another_pai
 
 
 async def test_pairs_that_contradict_each_other_both_stay(
-    store: SqliteStore, memory: PairMemory, couple: Couples
+    store: Store, memory: PairMemory, couple: Couples
 ) -> None:
     right, wrong = couple()
     await keep(memory, (right, wrong))
@@ -297,7 +292,7 @@ async def test_the_plan_to_avoid_is_the_one_the_run_began_with(
     assert "composer" in pair.wrong
 
 
-async def test_namespaces_do_not_see_each_other(store: SqliteStore, couple: Couples) -> None:
+async def test_namespaces_do_not_see_each_other(store: Store, couple: Couples) -> None:
     for namespace in ("mine", "yours"):
         memory = PairMemory(store, ToyEmbedder(), namespace)
         assert (await keep(memory, couple())).decision == "stored"
@@ -306,7 +301,7 @@ async def test_namespaces_do_not_see_each_other(store: SqliteStore, couple: Coup
 
 
 async def test_another_embedder_begins_anew(
-    store: SqliteStore, memory: PairMemory, couple: Couples
+    store: Store, memory: PairMemory, couple: Couples
 ) -> None:
     await keep(memory, couple())
     other = PairMemory(store, OtherEmbedder())
@@ -315,7 +310,7 @@ async def test_another_embedder_begins_anew(
 
 
 async def test_an_embedder_that_is_down_leaves_everything_as_it_was(
-    store: SqliteStore, couple: Couples
+    store: Store, couple: Couples
 ) -> None:
     with pytest.raises(ModelError):
         await keep(PairMemory(store, BrokenEmbedder()), couple())
@@ -343,7 +338,7 @@ async def test_a_file_from_before_plan_memory_takes_pairs(tmp_path: Path, couple
 
 
 async def test_new_vectors_are_made_of_all_pairs_when_they_are_asked_for(
-    store: SqliteStore, memory: PairMemory, couple: Couples
+    store: Store, memory: PairMemory, couple: Couples
 ) -> None:
     await keep(memory, couple())
     store.reembed()
@@ -352,7 +347,7 @@ async def test_new_vectors_are_made_of_all_pairs_when_they_are_asked_for(
 
 
 async def test_a_pair_that_does_not_come_to_the_store_leaves_nothing(
-    store: SqliteStore, memory: PairMemory, couple: Couples
+    store: Store, memory: PairMemory, couple: Couples
 ) -> None:
     await keep(memory, couple())
     (pair,) = everything(store)
@@ -382,18 +377,17 @@ async def test_a_pair_that_does_not_come_to_the_store_leaves_nothing(
     ],
 )
 async def test_damage_is_found(
-    tmp_path: Path, store: SqliteStore, memory: PairMemory, couple: Couples, damage: str
+    store: Store, memory: PairMemory, couple: Couples, damage: str
 ) -> None:
     await keep(memory, couple())
     assert store.check() == 0
-    with closing(sqlite3.connect(tmp_path / "memory.sqlite")) as connection, connection:
-        connection.execute(damage)
+    store.write(lambda rows: rows.session.change(damage))
     with pytest.raises(StoreError):
         store.check()
 
 
 async def test_what_came_from_a_forgotten_episode_goes_and_does_not_come_back(
-    store: SqliteStore, memory: PairMemory, couple: Couples
+    store: Store, memory: PairMemory, couple: Couples
 ) -> None:
     stored, merged = couple("Jaws"), couple("Alien")
     first = await keep(memory, stored)
@@ -428,7 +422,7 @@ async def test_what_came_from_a_forgotten_episode_goes_and_does_not_come_back(
     ids=["domain", "judge", "time", "recalled workflow"],
 )
 async def test_a_pair_is_forgotten_by_whatever_its_episodes_are_known_by(
-    tmp_path: Path, store: SqliteStore, memory: PairMemory, couple: Couples, choice: Choice
+    tmp_path: Path, store: Store, memory: PairMemory, couple: Couples, choice: Choice
 ) -> None:
     right, wrong = couple("Zanzibar Nights")
     draft = compress(replace(right, id="earlier"), "default", "parent")
@@ -446,9 +440,7 @@ async def test_a_pair_is_forgotten_by_whatever_its_episodes_are_known_by(
     store.check()
 
 
-async def test_what_is_not_chosen_stays(
-    store: SqliteStore, memory: PairMemory, couple: Couples
-) -> None:
+async def test_what_is_not_chosen_stays(store: Store, memory: PairMemory, couple: Couples) -> None:
     await keep(memory, couple())
     later = datetime(2999, 1, 1, tzinfo=UTC)
     choice = Choice(domains=("else.where",), judges=("panel",), episodes=("x",), since=later)
@@ -456,9 +448,7 @@ async def test_what_is_not_chosen_stays(
     assert len(everything(store)) == 1
 
 
-async def test_one_couple_from_many_threads_is_one_pair(
-    store: SqliteStore, couple: Couples
-) -> None:
+async def test_one_couple_from_many_threads_is_one_pair(store: Store, couple: Couples) -> None:
     memories = [PairMemory(store, ToyEmbedder()) for _ in range(8)]
     done = await asyncio.gather(*(keep(memory, couple()) for memory in memories))
     assert sorted(item.decision for item in done) == ["ignored"] * 7 + ["stored"]

@@ -46,16 +46,16 @@ def test_a_backup_made_while_others_write_is_a_state_that_there_was(tmp_path: Pa
     assert [file.name for file in tmp_path.glob("*.building")] == []
 
 
-def test_a_backup_that_fails_leaves_what_was_there(store: SqliteStore, tmp_path: Path) -> None:
-    keep(store, a_workflow())
+def test_a_backup_that_fails_leaves_what_was_there(file_store: SqliteStore, tmp_path: Path) -> None:
+    keep(file_store, a_workflow())
     folder = tmp_path / "a folder"
     folder.mkdir()
     with pytest.raises(StoreError, match="no copy was made at"):
-        store.backup(folder)
+        file_store.backup(folder)
     target = tmp_path / "memory.bak"
-    store.backup(target)
-    keep(store, a_workflow("w2"))
-    store.backup(target)
+    file_store.backup(target)
+    keep(file_store, a_workflow("w2"))
+    file_store.backup(target)
     with SqliteStore(target) as backup:
         assert backup.count() == 2
 
@@ -126,9 +126,11 @@ def test_a_damaged_backup_is_not_restored(tmp_path: Path, damage: str) -> None:
     assert sorted(file.name for file in tmp_path.glob("*restoring*")) == []
 
 
-def test_a_backup_that_is_not_there_is_an_input_error(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_backup_that_is_not_there_is_an_input_error(
+    file_store: SqliteStore, tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match="no file"):
-        store.restore(tmp_path / "absent.bak")
+        file_store.restore(tmp_path / "absent.bak")
 
 
 def test_writers_wait_for_a_restore_and_lose_nothing(tmp_path: Path) -> None:

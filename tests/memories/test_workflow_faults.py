@@ -15,6 +15,7 @@ from tests.memories.making import a_query, a_workflow, credit, found_by, ids, ke
 
 from mia.errors import StoreError
 from mia.memories.workflow.sqlite import SqliteStore
+from mia.types import Remembered
 
 
 def limit(store: SqliteStore, pages: int) -> None:
@@ -36,16 +37,16 @@ def fill(store: SqliteStore) -> list[str]:
     return acked
 
 
-def test_a_full_disk_costs_nothing_that_was_acknowledged(store: SqliteStore) -> None:
-    limit(store, pages(store) + 60)
-    acked = fill(store)
+def test_a_full_disk_costs_nothing_that_was_acknowledged(file_store: SqliteStore) -> None:
+    limit(file_store, pages(file_store) + 60)
+    acked = fill(file_store)
     assert acked
-    assert {workflow.id for workflow in store.all()} == set(acked)
-    assert set(ids(store, a_query(1, limit=1000))) == set(acked)
-    assert store.check() == len(acked)
-    limit(store, 100_000)
-    keep(store, a_workflow("after"))
-    assert store.check() == len(acked) + 1
+    assert {workflow.id for workflow in file_store.all()} == set(acked)
+    assert set(ids(file_store, a_query(1, limit=1000))) == set(acked)
+    assert file_store.check() == len(acked)
+    limit(file_store, 100_000)
+    keep(file_store, a_workflow("after"))
+    assert file_store.check() == len(acked) + 1
 
 
 @pytest.fixture
@@ -126,6 +127,18 @@ def test_a_damaged_row_is_named_and_not_returned(tmp_path: Path, damage: str, na
             store.check()
 
 
+def test_a_damaged_decision_is_named_and_not_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "memory.sqlite"
+    decided = Remembered(decision="stored", reason="new", workflow_id="w1")
+    with SqliteStore(path) as store:
+        store.write(lambda rows: rows.absorb("default", "e1", decided))
+        assert store.read(lambda rows: rows.absorbed("default", "e1")) == decided
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute("UPDATE absorbed SET body = replace(body, 'stored', 'merged')")
+        with pytest.raises(StoreError, match="episode e1 is damaged"):
+            store.read(lambda rows: rows.absorbed("default", "e1"))
+
+
 def test_damaged_vectors_are_named_and_not_searched(tmp_path: Path) -> None:
     path = tmp_path / "memory.sqlite"
     with SqliteStore(path) as store:
@@ -138,9 +151,9 @@ def test_damaged_vectors_are_named_and_not_searched(tmp_path: Path) -> None:
             store.check()
 
 
-def test_writes_are_synchronised_with_the_disk(store: SqliteStore) -> None:
+def test_writes_are_synchronised_with_the_disk(file_store: SqliteStore) -> None:
     def pragma(name: str) -> object:
-        return store.write(lambda rows: next(rows.session.rows(f"PRAGMA {name}"))[0])
+        return file_store.write(lambda rows: next(rows.session.rows(f"PRAGMA {name}"))[0])
 
     assert pragma("journal_mode") == "wal"
     assert pragma("synchronous") == 2  # FULL

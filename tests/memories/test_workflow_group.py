@@ -12,6 +12,7 @@ from tests.memories.making import a_query, a_workflow, credit, ids, keep
 from mia.errors import StoreError
 from mia.memories.workflow.rows import Rows
 from mia.memories.workflow.sqlite import SqliteStore
+from mia.memories.workflow.store import Store
 
 Job = Callable[[Rows], object]
 
@@ -19,7 +20,7 @@ Job = Callable[[Rows], object]
 class Gathering:
     """Holds a first job in its transaction until all the others wait, in order, and so share it."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
         self._pool = ThreadPoolExecutor(32)
 
@@ -55,7 +56,7 @@ def raises(rows: Rows) -> None:
     raise ZeroDivisionError
 
 
-def test_jobs_share_a_transaction_and_each_has_its_result(store: SqliteStore) -> None:
+def test_jobs_share_a_transaction_and_each_has_its_result(store: Store) -> None:
     seen = [lambda rows: rows.count() for _ in range(8)]
     done = Gathering(store).together(puts("w1"), *seen, puts("w2"))
     counts = [future.result() for future in done[1:-1]]
@@ -63,7 +64,7 @@ def test_jobs_share_a_transaction_and_each_has_its_result(store: SqliteStore) ->
     assert store.check() == 2
 
 
-def test_a_job_that_raises_takes_nobody_with_it(store: SqliteStore) -> None:
+def test_a_job_that_raises_takes_nobody_with_it(store: Store) -> None:
     before, bad, after = Gathering(store).together(puts("w1"), raises, puts("w2"))
     assert isinstance(bad.exception(), ZeroDivisionError)
     assert before.exception() is None and after.exception() is None
@@ -71,7 +72,7 @@ def test_a_job_that_raises_takes_nobody_with_it(store: SqliteStore) -> None:
     assert store.check() == 2
 
 
-def test_a_statement_that_fails_takes_nobody_with_it(store: SqliteStore) -> None:
+def test_a_statement_that_fails_takes_nobody_with_it(store: Store) -> None:
     def wrong(rows: Rows) -> None:
         rows.put(a_workflow("half"))
         rows.session.change("INSERT INTO nowhere VALUES (1)")
@@ -83,26 +84,26 @@ def test_a_statement_that_fails_takes_nobody_with_it(store: SqliteStore) -> None
     assert store.check() == 2
 
 
-def test_a_commit_that_fails_keeps_nothing_and_fails_everybody(store: SqliteStore) -> None:
+def test_a_commit_that_fails_keeps_nothing_and_fails_everybody(file_store: SqliteStore) -> None:
     def orphan(rows: Rows) -> None:
         rows.session.change("PRAGMA defer_foreign_keys = ON")
         rows.session.change("INSERT INTO unembedded VALUES (999, 'default')")
 
-    first, bad, last = Gathering(store).together(puts("w1"), orphan, puts("w2"))
+    first, bad, last = Gathering(file_store).together(puts("w1"), orphan, puts("w2"))
     for future in (first, bad, last):
         assert isinstance(future.exception(), StoreError)
-    assert store.count() == 0
-    store.add([a_workflow("w3")])
-    assert store.check() == 1
+    assert file_store.count() == 0
+    file_store.add([a_workflow("w3")])
+    assert file_store.check() == 1
 
 
-def test_a_job_cannot_begin_a_transaction_of_its_own(store: SqliteStore) -> None:
+def test_a_job_cannot_begin_a_transaction_of_its_own(store: Store) -> None:
     with pytest.raises(StoreError, match="cannot wait for another"):
         store.write(lambda _: store.add([a_workflow()]))
     assert store.add([a_workflow()]) == 1
 
 
-def test_a_job_may_read_what_was_committed_before(store: SqliteStore) -> None:
+def test_a_job_may_read_what_was_committed_before(store: Store) -> None:
     def job(rows: Rows) -> tuple[int, int]:
         rows.put(a_workflow())
         return rows.count(), store.count()
@@ -110,7 +111,7 @@ def test_a_job_may_read_what_was_committed_before(store: SqliteStore) -> None:
     assert store.write(job) == (1, 0)
 
 
-def test_readers_do_not_wait_for_a_writer(store: SqliteStore) -> None:
+def test_readers_do_not_wait_for_a_writer(store: Store) -> None:
     keep(store, a_workflow("w1"))
     entered, go = threading.Event(), threading.Event()
 
@@ -131,7 +132,7 @@ def test_readers_do_not_wait_for_a_writer(store: SqliteStore) -> None:
     assert store.count() == 2
 
 
-def test_an_interrupted_leader_leaves_nothing_half_done(store: SqliteStore) -> None:
+def test_an_interrupted_leader_leaves_nothing_half_done(store: Store) -> None:
     def interrupted(rows: Rows) -> None:
         rows.put(a_workflow("half"))
         raise KeyboardInterrupt
@@ -142,7 +143,7 @@ def test_an_interrupted_leader_leaves_nothing_half_done(store: SqliteStore) -> N
     assert store.add([a_workflow()]) == 1
 
 
-def test_threads_lose_no_update(store: SqliteStore) -> None:
+def test_threads_lose_no_update(store: Store) -> None:
     keep(store, a_workflow("shared"))
 
     def add(start: int) -> None:
@@ -157,10 +158,10 @@ def test_threads_lose_no_update(store: SqliteStore) -> None:
     assert (store.check(), shared.uses, shared.wins) == (121, 120, 120)
 
 
-def test_a_store_that_is_closed_says_so_to_writers_and_readers(store: SqliteStore) -> None:
-    store.close()
-    for attempt in (store.count, store.check, lambda: store.best(a_query(1))):
+def test_a_store_that_is_closed_says_so_to_writers_and_readers(file_store: SqliteStore) -> None:
+    file_store.close()
+    for attempt in (file_store.count, file_store.check, lambda: file_store.best(a_query(1))):
         with pytest.raises(StoreError, match=r"memory\.sqlite.*closed"):
             attempt()
     with pytest.raises(StoreError, match=r"memory\.sqlite.*closed"):
-        store.add([a_workflow()])
+        file_store.add([a_workflow()])

@@ -21,20 +21,21 @@ from mia.memories.workflow.history import (
 )
 from mia.memories.workflow.records import Source
 from mia.memories.workflow.sqlite import SqliteStore
+from mia.memories.workflow.store import Store
 from mia.types import Workflow
 
 DAY = datetime(2026, 5, 1, tzinfo=UTC)
 
 
-def everything(store: SqliteStore) -> set[Workflow]:
+def everything(store: Store) -> set[Workflow]:
     return set(store.all())
 
 
-def head(store: SqliteStore) -> int:
+def head(store: Store) -> int:
     return store.read(lambda rows: rows.log.head().seq)
 
 
-def test_the_past_is_what_it_was(store: SqliteStore) -> None:
+def test_the_past_is_what_it_was(store: Store) -> None:
     was: dict[int, set[Workflow]] = {head(store): everything(store)}
 
     def note() -> None:
@@ -71,13 +72,13 @@ def test_a_time_names_the_newest_entry_of_then(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("when", [-1, 99, "99", "the other day", ""])
-def test_what_names_no_time_is_refused(store: SqliteStore, when: int | str) -> None:
+def test_what_names_no_time_is_refused(store: Store, when: int | str) -> None:
     store.add([a_workflow()])
     with pytest.raises(InputError):
         as_of(store, when)
 
 
-def test_a_snapshot_is_a_name_for_the_present(store: SqliteStore) -> None:
+def test_a_snapshot_is_a_name_for_the_present(store: Store) -> None:
     keep(store, a_workflow("w1"))
     taken = snapshot(store, "2026")
     keep(store, a_workflow("w2"))
@@ -89,7 +90,7 @@ def test_a_snapshot_is_a_name_for_the_present(store: SqliteStore) -> None:
     assert store.check() == 2
 
 
-def test_a_restore_brings_back_texts_counters_and_sources(store: SqliteStore) -> None:
+def test_a_restore_brings_back_texts_counters_and_sources(store: Store) -> None:
     keep(store, a_workflow("deleted"))
     keep(store, a_workflow("changed"))
     keep(store, a_workflow("credited"))
@@ -109,7 +110,7 @@ def test_a_restore_brings_back_texts_counters_and_sources(store: SqliteStore) ->
     assert store.check() == 4
 
 
-def test_a_restore_can_be_undone(store: SqliteStore) -> None:
+def test_a_restore_can_be_undone(store: Store) -> None:
     keep(store, a_workflow("w1"))
     snapshot(store, "then")
     credit(store, "w1")
@@ -121,14 +122,14 @@ def test_a_restore_can_be_undone(store: SqliteStore) -> None:
     assert store.check() == 2
 
 
-def test_a_restore_without_a_difference_changes_nothing(store: SqliteStore) -> None:
+def test_a_restore_without_a_difference_changes_nothing(store: Store) -> None:
     keep(store, a_workflow("w1"))
     at = head(store)
     assert restore(store, at) == Restored(seq=at, brought_back=0, recounted=0, removed=0, erased=0)
     assert head(store) == at
 
 
-def test_what_kept_its_text_is_found_at_once_after_a_restore(store: SqliteStore) -> None:
+def test_what_kept_its_text_is_found_at_once_after_a_restore(store: Store) -> None:
     keep(store, a_workflow("kept"))
     keep(store, a_workflow("deleted"))
     snapshot(store, "then")
@@ -140,7 +141,7 @@ def test_what_kept_its_text_is_found_at_once_after_a_restore(store: SqliteStore)
     assert [workflow.id for workflow in missing] == ["deleted"]
 
 
-def test_what_was_forgotten_is_not_brought_back(store: SqliteStore) -> None:
+def test_what_was_forgotten_is_not_brought_back(store: Store) -> None:
     keep(store, a_workflow("evil", source_domains=("evil.example",)))
     keep(store, a_workflow("good"))
     snapshot(store, "then")
@@ -152,7 +153,7 @@ def test_what_was_forgotten_is_not_brought_back(store: SqliteStore) -> None:
     assert store.check() == 1
 
 
-def test_the_past_can_be_searched(store: SqliteStore) -> None:
+def test_the_past_can_be_searched(store: Store) -> None:
     keep(store, a_workflow("w1"), found_by(1))
     keep(store, a_workflow("w2"), found_by(1, 0.5))
     snapshot(store, "then")
@@ -172,7 +173,7 @@ def test_the_past_can_be_searched(store: SqliteStore) -> None:
     assert ids(store, a_query(1)) == ["w3", "w2"]
 
 
-def test_the_log_tells_what_happened_to_a_workflow(store: SqliteStore) -> None:
+def test_the_log_tells_what_happened_to_a_workflow(store: Store) -> None:
     keep(store, a_workflow("w1"))
     keep(store, a_workflow("w2"))
     store.write(lambda rows: rows.credit("w1", won=True, at="2026", reason="episode e9"))

@@ -23,7 +23,7 @@ from mia.errors import StoreError
 from mia.memories.workflow.records import Vectors
 from mia.memories.workflow.rows import Rows
 from mia.memories.workflow.sqlite import SqliteStore
-from mia.memories.workflow.store import Own, Query, Scored
+from mia.memories.workflow.store import Own, Query, Scored, Store
 from mia.memory import Weights, frequency, score, similarity, value
 from mia.types import Workflow
 
@@ -124,7 +124,7 @@ def assert_same(found: tuple[Scored, ...], wanted: list[Scored]) -> None:
         assert one == other
 
 
-def put_all(store: SqliteStore, stored: list[Stored]) -> None:
+def put_all(store: Store, stored: list[Stored]) -> None:
     def job(rows: Rows) -> None:
         for workflow, found in stored:
             rows.put(workflow)
@@ -153,7 +153,7 @@ def test_the_best_are_those_of_the_rules(
         assert store.check() == len(left)
 
 
-def test_every_row_counts_however_many_there_are(store: SqliteStore) -> None:
+def test_every_row_counts_however_many_there_are(store: Store) -> None:
     luck = np.random.default_rng(5)
     stored: list[Stored] = []
     for number in range(700):
@@ -167,7 +167,7 @@ def test_every_row_counts_however_many_there_are(store: SqliteStore) -> None:
         assert_same(store.best(query), by_the_rules(stored, query))
 
 
-def test_equals_come_in_the_order_of_their_ids_wherever_they_lie(store: SqliteStore) -> None:
+def test_equals_come_in_the_order_of_their_ids_wherever_they_lie(store: Store) -> None:
     for number in (5, 1, 9, 3, 7):
         keep(store, a_workflow(f"w{number}"), found_by(3, 1, 2))
     assert ids(store, a_query(3, 1, 2)) == ["w1", "w3", "w5", "w7", "w9"]
@@ -178,7 +178,14 @@ def test_equals_come_in_the_order_of_their_ids_wherever_they_lie(store: SqliteSt
     assert len({item.score for item in found}) == 1
 
 
-def test_many_rows_of_ones_own_do_not_hide_the_others(store: SqliteStore) -> None:
+def test_the_floor_is_exact(store: Store) -> None:
+    keep(store, a_workflow("w1"), found_by(3, 4))
+    (item,) = store.best(a_query(1))
+    for floor, found in ((item.similarity, ["w1"]), (item.similarity + 1e-9, [])):
+        assert ids(store, a_query(1, floor=floor)) == found
+
+
+def test_many_rows_of_ones_own_do_not_hide_the_others(store: Store) -> None:
     for number in range(200):
         keep(store, a_workflow(f"own{number}", task="t1"), found_by(1))
     keep(store, a_workflow("other"), found_by(1, 1))
@@ -186,7 +193,7 @@ def test_many_rows_of_ones_own_do_not_hide_the_others(store: SqliteStore) -> Non
     assert ids(store, a_query(1, without=own, limit=2)) == ["other"]
 
 
-def test_a_rolled_back_transaction_never_shows(store: SqliteStore) -> None:
+def test_a_rolled_back_transaction_never_shows(store: Store) -> None:
     keep(store, a_workflow("w1"))
 
     def job(rows: Rows) -> None:
@@ -222,7 +229,7 @@ def test_what_another_process_wrote_is_seen(tmp_path: Path) -> None:
         assert one.check() == other.check() == 0
 
 
-def test_a_credit_before_a_change_of_text_counts_once(store: SqliteStore) -> None:
+def test_a_credit_before_a_change_of_text_counts_once(store: Store) -> None:
     keep(store, a_workflow("w1"))
     assert ids(store, a_query(1)) == ["w1"]
     credit(store, "w1")
@@ -233,7 +240,7 @@ def test_a_credit_before_a_change_of_text_counts_once(store: SqliteStore) -> Non
     assert store.best(a_query(1))[0].frequency == frequency(2)
 
 
-def test_vectors_of_another_length_are_refused(store: SqliteStore) -> None:
+def test_vectors_of_another_length_are_refused(store: Store) -> None:
     keep(store, a_workflow("w1"))
     short = Vectors(vector(1)[:4], vector(1)[:4])
     with pytest.raises(StoreError, match="run: mia memory reembed"):
@@ -244,7 +251,7 @@ def test_vectors_of_another_length_are_refused(store: SqliteStore) -> None:
         store.best(asked)
 
 
-def test_another_embedder_begins_anew(store: SqliteStore) -> None:
+def test_another_embedder_begins_anew(store: Store) -> None:
     keep(store, a_workflow("w1"))
     keep(store, a_workflow("w2"))
     assert len(ids(store, a_query(1))) == 2
@@ -259,7 +266,7 @@ def test_another_embedder_begins_anew(store: SqliteStore) -> None:
     assert store.read(lambda rows: rows.vectors.made_by()) == ("other", 8)
 
 
-def test_an_empty_store_takes_any_embedder(store: SqliteStore) -> None:
+def test_an_empty_store_takes_any_embedder(store: Store) -> None:
     keep(store, a_workflow("w1"))
     store.delete("w1")
     store.add([a_workflow("w2")])

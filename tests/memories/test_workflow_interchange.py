@@ -15,6 +15,7 @@ from mia.memories.workflow.compress import compress
 from mia.memories.workflow.interchange import Imported, import_, write
 from mia.memories.workflow.memory import WorkflowMemory
 from mia.memories.workflow.sqlite import SqliteStore
+from mia.memories.workflow.store import Store
 from mia.testing.models import ToyEmbedder
 from mia.types import Episode, Question, Workflow, encode
 
@@ -29,7 +30,7 @@ def workflow(film_episode: Films) -> Workflow:
 
 
 async def test_what_was_exported_is_imported_again(
-    tmp_path: Path, store: SqliteStore, workflow: Workflow
+    tmp_path: Path, store: Store, workflow: Workflow
 ) -> None:
     store.add([workflow, replace(workflow, id="w2", namespace="other", caption="a shark")])
     file = tmp_path / "memory.jsonl"
@@ -45,7 +46,7 @@ async def test_what_was_exported_is_imported_again(
 
 
 def test_every_bad_line_is_reported_and_none_is_imported(
-    tmp_path: Path, store: SqliteStore, workflow: Workflow
+    tmp_path: Path, store: Store, workflow: Workflow
 ) -> None:
     good = encode(workflow).decode()
     lines = [
@@ -76,7 +77,7 @@ def test_every_bad_line_is_reported_and_none_is_imported(
 )
 def test_impossible_counts_are_put_right(
     tmp_path: Path,
-    store: SqliteStore,
+    store: Store,
     workflow: Workflow,
     uses: int,
     wins: int,
@@ -90,7 +91,7 @@ def test_impossible_counts_are_put_right(
 
 
 def test_an_id_twice_in_a_file_counts_once(
-    tmp_path: Path, store: SqliteStore, workflow: Workflow
+    tmp_path: Path, store: Store, workflow: Workflow
 ) -> None:
     file = tmp_path / "memory.jsonl"
     other = replace(workflow, summary="other")
@@ -99,13 +100,13 @@ def test_an_id_twice_in_a_file_counts_once(
     assert store.all("mine") == (replace(workflow, namespace="mine"),)
 
 
-def test_a_file_that_is_not_there_is_an_input_error(tmp_path: Path, store: SqliteStore) -> None:
+def test_a_file_that_is_not_there_is_an_input_error(tmp_path: Path, store: Store) -> None:
     with pytest.raises(InputError, match="no file"):
         import_(store, tmp_path / "absent.jsonl")
 
 
 def test_an_export_that_fails_leaves_what_was_there(
-    tmp_path: Path, store: SqliteStore, workflow: Workflow
+    tmp_path: Path, store: Store, workflow: Workflow
 ) -> None:
     store.add([workflow])
     target = tmp_path / "folder"
@@ -120,7 +121,7 @@ def test_an_export_that_fails_leaves_what_was_there(
 )
 @given(at=st.integers(0, 10_000), byte=st.integers(0, 255))
 def test_a_garbled_file_is_imported_whole_or_not_at_all(
-    tmp_path: Path, store: SqliteStore, workflow: Workflow, at: int, byte: int
+    tmp_path: Path, store: Store, workflow: Workflow, at: int, byte: int
 ) -> None:
     second = encode(replace(workflow, id="w2"))
     raw = bytearray(encode(workflow) + b"\n" + second)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from mia.memories.workflow.exposures import STORE, Exposures
 from mia.memories.workflow.memory import WorkflowMemory
 from mia.memories.workflow.recall import Rules
-from mia.memories.workflow.sqlite import SqliteStore
+from mia.memories.workflow.store import Store
 from mia.memories.workflow.uplift import Exposure
 from mia.testing.models import ToyEmbedder
 from mia.types import Episode, Passage, Question, Recollection, Verdict, VerdictValue
@@ -61,7 +61,7 @@ def _pages(asked: str, domains: tuple[str, ...]) -> tuple[Passage, ...]:
 
 
 async def test_what_only_a_model_vouches_for_is_kept_but_not_recalled(
-    store: SqliteStore, film_episode: Films
+    store: Store, film_episode: Films
 ) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     remembered = await memory.remember(judged_by(film_episode("Jaws"), "panel", "a.example"))
@@ -72,7 +72,7 @@ async def test_what_only_a_model_vouches_for_is_kept_but_not_recalled(
 
 
 async def test_without_trust_mode_a_model_s_word_is_enough(
-    store: SqliteStore, film_episode: Films
+    store: Store, film_episode: Films
 ) -> None:
     memory = WorkflowMemory(store, ToyEmbedder(), rules=Rules(trust_mode=False))
     await memory.remember(judged_by(film_episode("Jaws"), "panel", "a.example"))
@@ -88,7 +88,7 @@ async def test_without_trust_mode_a_model_s_word_is_enough(
     ],
 )
 async def test_disjoint_sources_or_somebody_who_knows_release_it(
-    second: tuple[str, str], released: bool, store: SqliteStore, film_episode: Films
+    second: tuple[str, str], released: bool, store: Store, film_episode: Films
 ) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     await memory.remember(judged_by(film_episode("Jaws"), "panel", "a.example"))
@@ -98,7 +98,7 @@ async def test_disjoint_sources_or_somebody_who_knows_release_it(
 
 
 async def test_a_text_that_nobody_vouches_for_never_replaces_a_trusted_one(
-    store: SqliteStore, film_episode: Films
+    store: Store, film_episode: Films
 ) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     await memory.remember(film_episode("Jaws"))
@@ -113,7 +113,7 @@ async def test_a_text_that_nobody_vouches_for_never_replaces_a_trusted_one(
 
 
 async def test_a_right_and_a_wrong_end_of_the_same_way_both_stay_and_know_of_each_other(
-    store: SqliteStore, film_episode: Films
+    store: Store, film_episode: Films
 ) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     first = await memory.remember(film_episode("Jaws"))
@@ -126,7 +126,7 @@ async def test_a_right_and_a_wrong_end_of_the_same_way_both_stay_and_know_of_eac
 
 
 async def test_what_was_put_into_quarantine_is_not_let_out_by_another_run(
-    store: SqliteStore, film_episode: Films
+    store: Store, film_episode: Films
 ) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     id = (await memory.remember(film_episode("Jaws"))).workflow_id
@@ -141,7 +141,7 @@ async def test_what_was_put_into_quarantine_is_not_let_out_by_another_run(
 
 
 async def test_memory_stays_within_its_capacity_and_the_log_says_who_went(
-    store: SqliteStore, film_episode: Films
+    store: Store, film_episode: Films
 ) -> None:
     memory = WorkflowMemory(store, ToyEmbedder(), capacity=3)
     verbs = ["born", "married", "buried", "knighted", "hired"]
@@ -156,9 +156,7 @@ async def test_memory_stays_within_its_capacity_and_the_log_says_who_went(
     assert "the memory is full" in entry.reason
 
 
-async def test_one_namespace_s_bound_is_not_another_s(
-    store: SqliteStore, film_episode: Films
-) -> None:
+async def test_one_namespace_s_bound_is_not_another_s(store: Store, film_episode: Films) -> None:
     large = WorkflowMemory(store, ToyEmbedder(), "large")
     small = WorkflowMemory(store, ToyEmbedder(), "small", capacity=1)
     for number, verb in enumerate(["born", "married", "buried"]):
@@ -171,7 +169,7 @@ async def test_one_namespace_s_bound_is_not_another_s(
 
 
 async def test_a_recall_on_which_the_lot_falls_returns_nothing_and_says_what_it_withheld(
-    store: SqliteStore, film_episode: Films
+    store: Store, film_episode: Films
 ) -> None:
     memory = WorkflowMemory(store, ToyEmbedder(), withhold=0.2, lot=AlwaysLot())
     remembered = await memory.remember(film_episode("Jaws"))
@@ -182,7 +180,7 @@ async def test_a_recall_on_which_the_lot_falls_returns_nothing_and_says_what_it_
 
 
 async def test_withheld_runs_count_against_shown_ones_and_credit_nobody(
-    store: SqliteStore, film_episode: Films
+    store: Store, film_episode: Films
 ) -> None:
     shown = WorkflowMemory(store, ToyEmbedder(), withhold=0.5, lot=NeverLot())
     hidden = WorkflowMemory(store, ToyEmbedder(), withhold=0.5, lot=AlwaysLot())
@@ -200,9 +198,7 @@ async def test_withheld_runs_count_against_shown_ones_and_credit_nobody(
     assert (workflow.uses, workflow.wins) == (1, 1)
 
 
-async def test_without_an_experiment_nothing_is_counted(
-    store: SqliteStore, film_episode: Films
-) -> None:
+async def test_without_an_experiment_nothing_is_counted(store: Store, film_episode: Films) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     await memory.remember(film_episode("Jaws"))
     await memory.remember(film_episode("A", recollection=await memory.recall(ASKED)))
@@ -210,7 +206,7 @@ async def test_without_an_experiment_nothing_is_counted(
 
 
 async def test_a_workflow_that_surely_costs_answers_goes_into_quarantine(
-    store: SqliteStore, film_episode: Films
+    store: Store, film_episode: Films
 ) -> None:
     shown = WorkflowMemory(store, ToyEmbedder(), withhold=0.5, lot=NeverLot())
     id = (await shown.remember(film_episode("Jaws"))).workflow_id
@@ -233,7 +229,7 @@ async def test_a_workflow_that_surely_costs_answers_goes_into_quarantine(
 
 
 async def test_an_explanation_says_of_each_workflow_what_became_of_it(
-    store: SqliteStore, film_episode: Films
+    store: Store, film_episode: Films
 ) -> None:
     memory = WorkflowMemory(store, ToyEmbedder(), rules=Rules(k_successes=1))
     await memory.remember(film_episode("Jaws", question_id=ASKED.id))

@@ -29,12 +29,16 @@ from mia.memories.workflow.log import Detail
 from mia.memories.workflow.records import Source, Vectors
 from mia.memories.workflow.rows import Rows
 from mia.memories.workflow.sqlite import SqliteStore
+from mia.memories.workflow.states import played
+from mia.memories.workflow.store import Store
 from mia.memory import Weights, frequency, score, value
 from mia.types import Workflow
 
 NAMES = [f"w{number}" for number in range(6)]
 DOMAINS = ["a.example", "b.example", "c.example"]
 names, domains = st.sampled_from(NAMES), st.sampled_from(DOMAINS)
+_QUICK = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Where waiting for the disk costs nothing: these tests are not about that."""
 angles = st.tuples(*[st.integers(-2, 2)] * 3).filter(any)
 
 
@@ -66,14 +70,16 @@ class Stores(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="mia-machine-"))
-        self.path = self.folder / "memory.sqlite"
-        self.store = SqliteStore(self.path)
+        self.folder = Path(tempfile.mkdtemp(prefix="mia-machine-", dir=_QUICK))
+        self.store = self.opened()
         self.state = State()
         self.pasts: dict[int, State] = {0: State()}
         self.snapshots: dict[str, int] = {}
         self.backups: list[tuple[Path, State]] = []
         self.texts = 0
+
+    def opened(self) -> Store:
+        return SqliteStore(self.folder / "memory.sqlite")
 
     def teardown(self) -> None:
         if hasattr(self, "store"):
@@ -229,14 +235,12 @@ class Stores(RuleBasedStateMachine):
         return [id for id in ever if id not in known and self._was(id, seq)]
 
     def _was(self, id: str, seq: int) -> bool:
-        from mia.memories.workflow.states import played
-
         return self.store.read(lambda rows: id in played(rows, seq).workflows)
 
     @rule()
     def reopen(self) -> None:
         self.store.close()
-        self.store = SqliteStore(self.path)
+        self.store = self.opened()
 
     @invariant()
     def the_same_workflows(self) -> None:
@@ -281,7 +285,7 @@ def test_the_store_does_what_its_model_does() -> None:
     run_state_machine_as_test(
         Stores,
         settings=settings(
-            max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=_SLOW
+            max_examples=200, stateful_step_count=50, deadline=None, suppress_health_check=_SLOW
         ),
     )
 

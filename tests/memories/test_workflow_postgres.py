@@ -12,8 +12,9 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import initialize, run_state_machine_as_test
 from tests.memories.making import EMBEDDER, a_query, a_workflow, credit, found_by, ids, keep
-from tests.memories.postgres_server import PASSWORD, Server, address_of, sql
+from tests.memories.postgres_server import PASSWORD, Server, address_of, empty, sql
 from tests.memories.test_workflow_index import (
     Stored,
     assert_same,
@@ -22,6 +23,7 @@ from tests.memories.test_workflow_index import (
     queries,
     stores,
 )
+from tests.memories.test_workflow_machine import Stores
 
 from mia.errors import InputError, StoreError
 from mia.memories.workflow.bucket import SLACK
@@ -36,16 +38,9 @@ from mia.memory import Weights, score
 
 
 @pytest.fixture
-def store(postgres: str) -> Iterator[PostgresStore]:
-    with PostgresStore(postgres) as opened:
+def store(emptied: str) -> Iterator[PostgresStore]:
+    with PostgresStore(emptied) as opened:
         yield opened
-
-
-def emptied(address: str) -> None:
-    names = [
-        row[0] for row in sql(address, "SELECT tablename FROM pg_tables WHERE schemaname='mia'")
-    ]
-    sql(address, f"TRUNCATE {', '.join(set(names) - {'about'})}")
 
 
 @settings(
@@ -53,9 +48,9 @@ def emptied(address: str) -> None:
 )
 @given(stored=stores(), asked=st.lists(queries(), min_size=1, max_size=6))
 def test_the_best_are_those_of_the_rules(
-    postgres: str, store: PostgresStore, stored: list[Stored], asked: list[Query]
+    emptied: str, store: PostgresStore, stored: list[Stored], asked: list[Query]
 ) -> None:
-    emptied(postgres)
+    empty(emptied)
     put_all(store, stored)
     for query in asked:
         assert_same(store.best(query), by_the_rules(stored, query))
@@ -100,6 +95,22 @@ def test_both_stores_score_alike_to_the_last_bit(store: PostgresStore) -> None:
             found = store.best(query)
             assert len(found) == 10
             assert found == other.best(query)
+
+
+@pytest.mark.timeout(600)
+def test_the_store_does_what_its_model_does(emptied: str) -> None:
+    class OnPostgres(Stores):
+        @initialize()
+        def open(self) -> None:
+            empty(emptied)
+            super().open()
+
+        def opened(self) -> PostgresStore:
+            return PostgresStore(emptied)
+
+    run_state_machine_as_test(
+        OnPostgres, settings=settings(max_examples=10, stateful_step_count=40, deadline=None)
+    )
 
 
 def test_texts_are_ordered_byte_by_byte_whatever_the_server_thinks(store: PostgresStore) -> None:
@@ -159,10 +170,10 @@ def test_a_question_of_another_embedder_is_told_what_to_do(store: PostgresStore)
     ],
 )
 def test_a_damaged_row_is_named_and_never_recalled(
-    postgres: str, store: PostgresStore, damage: str
+    emptied: str, store: PostgresStore, damage: str
 ) -> None:
     keep(store, a_workflow())
-    sql(postgres, damage)
+    sql(emptied, damage)
     with pytest.raises(StoreError, match="workflow w1 is damaged"):
         store.best(a_query(1))
     with pytest.raises(StoreError, match="w1"):
@@ -221,21 +232,19 @@ def test_a_job_that_hides_an_error_of_the_database_keeps_nothing(store: Postgres
     assert store.check() == 0
 
 
-def test_a_commit_that_fails_keeps_nothing_and_says_so(postgres: str, store: PostgresStore) -> None:
-    sql(
-        postgres,
-        "ALTER TABLE unembedded ALTER CONSTRAINT unembedded_seq_fkey DEFERRABLE INITIALLY DEFERRED",
-    )
-
+def test_a_commit_that_fails_keeps_nothing_and_says_so(postgres: str) -> None:
     def orphan(rows: Rows) -> None:
         rows.put(a_workflow())
         rows.session.change("INSERT INTO unembedded VALUES (999, 'default')")
 
-    with pytest.raises(StoreError, match="violates foreign key"):
-        store.write(orphan)
-    assert store.count() == 0
-    keep(store, a_workflow("w2"))
-    assert store.check() == 1
+    with PostgresStore(postgres) as store:
+        late = "ALTER CONSTRAINT unembedded_seq_fkey DEFERRABLE INITIALLY DEFERRED"
+        sql(postgres, f"ALTER TABLE unembedded {late}")
+        with pytest.raises(StoreError, match="violates foreign key"):
+            store.write(orphan)
+        assert store.count() == 0
+        keep(store, a_workflow("w2"))
+        assert store.check() == 1
 
 
 def test_a_commit_waits_for_the_disk_whatever_the_server_is_used_to(postgres: str) -> None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from mia.errors import StoreError
 from mia.memories.workflow.memory import WorkflowMemory
 from mia.memories.workflow.recall import Rules
-from mia.memories.workflow.sqlite import SqliteStore
+from mia.memories.workflow.store import Store
 from mia.memory import Weights, frequency, score, similarity, value
 from mia.testing.models import ToyEmbedder
 from mia.types import Episode, Question, Recollection, VerdictValue, Workflow
@@ -40,7 +40,7 @@ def ids(recollection: Recollection) -> list[str]:
     return [item.workflow.id for item in (*recollection.successes, *recollection.failures)]
 
 
-async def kept(store: SqliteStore, memory: WorkflowMemory, episode: Episode) -> Workflow:
+async def kept(store: Store, memory: WorkflowMemory, episode: Episode) -> Workflow:
     """Remembers an episode and returns its workflow."""
     remembered = await memory.remember(episode)
     assert remembered.workflow_id is not None
@@ -50,7 +50,7 @@ async def kept(store: SqliteStore, memory: WorkflowMemory, episode: Episode) -> 
 
 
 async def test_the_same_kind_of_question_recalls_the_workflow(
-    store: SqliteStore, film_episode: Films
+    store: Store, film_episode: Films
 ) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     workflow = await kept(store, memory, film_episode())
@@ -61,7 +61,7 @@ async def test_the_same_kind_of_question_recalls_the_workflow(
     assert item.score == score(item.similarity, 0.5, 1.0, Weights())
 
 
-async def test_nothing_relevant_is_a_valid_answer(store: SqliteStore, film_episode: Films) -> None:
+async def test_nothing_relevant_is_a_valid_answer(store: Store, film_episode: Films) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     assert (await memory.recall(BORN)).empty
     await memory.remember(film_episode())
@@ -70,7 +70,7 @@ async def test_nothing_relevant_is_a_valid_answer(store: SqliteStore, film_episo
 
 
 async def test_a_question_does_not_recall_itself_its_task_or_its_own_words(
-    store: SqliteStore, film_episode: Films
+    store: Store, film_episode: Films
 ) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     open_book = WorkflowMemory(store, ToyEmbedder(), rules=Rules(exclude_task=False))
@@ -85,7 +85,7 @@ async def test_a_question_does_not_recall_itself_its_task_or_its_own_words(
 
 
 async def test_questions_without_a_task_are_not_of_one_task(
-    store: SqliteStore, film_episode: Films
+    store: Store, film_episode: Films
 ) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     await memory.remember(film_episode(task=None))
@@ -93,7 +93,7 @@ async def test_questions_without_a_task_are_not_of_one_task(
 
 
 async def test_successes_and_failures_have_slots_of_their_own(
-    store: SqliteStore, film_episode: Films
+    store: Store, film_episode: Films
 ) -> None:
     memory = WorkflowMemory(store, ToyEmbedder(), rules=Rules(margin=1.0))
     for verb in ("born", "seen", "fed"):  # other plans, so that none is merged
@@ -106,7 +106,7 @@ async def test_successes_and_failures_have_slots_of_their_own(
     assert [item.workflow.outcome for item in recollection.failures] == ["failure"]
 
 
-async def test_namespaces_and_modalities_are_apart(store: SqliteStore, film_episode: Films) -> None:
+async def test_namespaces_and_modalities_are_apart(store: Store, film_episode: Films) -> None:
     mine = WorkflowMemory(store, ToyEmbedder(), "mine")
     yours = WorkflowMemory(store, ToyEmbedder(), "yours")
     await mine.remember(film_episode())
@@ -119,9 +119,7 @@ async def test_namespaces_and_modalities_are_apart(store: SqliteStore, film_epis
     assert item.similarity == pytest.approx(1.0)
 
 
-async def test_a_caption_has_its_share_of_the_similarity(
-    store: SqliteStore, film_episode: Films
-) -> None:
+async def test_a_caption_has_its_share_of_the_similarity(store: Store, film_episode: Films) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     await memory.remember(film_episode(caption="a shark"))
     (item,) = (await memory.recall(asked(BORN.text, caption="moonlit harbour"))).successes
@@ -129,7 +127,7 @@ async def test_a_caption_has_its_share_of_the_similarity(
 
 
 async def test_a_full_category_is_used_alone_and_a_thin_one_is_not(
-    store: SqliteStore, film_episode: Films
+    store: Store, film_episode: Films
 ) -> None:
     memory = WorkflowMemory(store, ToyEmbedder(), rules=Rules(k_successes=9, floor=0.0, margin=1.0))
     elsewhere = await kept(store, memory, film_episode(verb="fed"))
@@ -141,7 +139,7 @@ async def test_a_full_category_is_used_alone_and_a_thin_one_is_not(
         assert (elsewhere.id in recalled) == (number < 3)
 
 
-async def test_what_won_more_often_comes_first(store: SqliteStore, film_episode: Films) -> None:
+async def test_what_won_more_often_comes_first(store: Store, film_episode: Films) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     workflow = await kept(store, memory, film_episode())
     store.add([replace(workflow, id="winner", uses=4, wins=4)])
@@ -153,7 +151,7 @@ async def test_what_won_more_often_comes_first(store: SqliteStore, film_episode:
     assert ids(await memory.recall(BORN)) == ids(await memory.recall(BORN))
 
 
-async def test_a_recall_stays_within_its_budget(store: SqliteStore, film_episode: Films) -> None:
+async def test_a_recall_stays_within_its_budget(store: Store, film_episode: Films) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     workflow = await kept(store, memory, film_episode())
     store.add([replace(workflow, id="long", uses=1, wins=1, summary="word " * 300)])
@@ -164,9 +162,7 @@ async def test_a_recall_stays_within_its_budget(store: SqliteStore, film_episode
     assert (await WorkflowMemory(store, ToyEmbedder(), rules=Rules(tokens=10)).recall(BORN)).empty
 
 
-async def test_a_quarantined_workflow_is_not_recalled(
-    store: SqliteStore, film_episode: Films
-) -> None:
+async def test_a_quarantined_workflow_is_not_recalled(store: Store, film_episode: Films) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     workflow = await kept(store, memory, film_episode())
     store.delete(workflow.id)
@@ -175,7 +171,7 @@ async def test_a_quarantined_workflow_is_not_recalled(
 
 
 async def test_another_embedder_is_refused_until_the_memory_is_embedded_anew(
-    store: SqliteStore, film_episode: Films
+    store: Store, film_episode: Films
 ) -> None:
     memory, other = (
         WorkflowMemory(store, ToyEmbedder()),
@@ -225,7 +221,7 @@ def test_a_similarity_lies_between_those_of_question_and_caption(one: float, two
 
 
 async def test_what_is_known_of_the_very_kind_is_not_crowded_out_by_what_is_like_it(
-    store: SqliteStore, film_episode: Films
+    store: Store, film_episode: Films
 ) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     near = (await memory.remember(film_episode("Jaws"))).workflow_id

@@ -12,6 +12,7 @@ from mia.errors import StoreError
 from mia.memories.workflow.compress import compress
 from mia.memories.workflow.rows import Bucket, Rows
 from mia.memories.workflow.sqlite import SqliteStore
+from mia.memories.workflow.store import Store
 from mia.types import Episode, Workflow
 
 Films = Callable[..., Episode]
@@ -35,7 +36,7 @@ def test_what_was_added_is_there_after_reopening(tmp_path: Path, workflow: Workf
         assert store.check() == 1
 
 
-def test_workflows_come_newest_first_and_filtered(store: SqliteStore, workflow: Workflow) -> None:
+def test_workflows_come_newest_first_and_filtered(store: Store, workflow: Workflow) -> None:
     old = replace(workflow, id="old", created="2025-01-01")
     failed = replace(workflow, id="failed", created="2027-01-01", outcome="failure")
     other = replace(workflow, id="other", namespace="other", category="human", uses=3, wins=2)
@@ -51,16 +52,14 @@ def test_workflows_come_newest_first_and_filtered(store: SqliteStore, workflow: 
     )
 
 
-def test_a_deleted_workflow_is_gone_with_its_vectors(
-    store: SqliteStore, workflow: Workflow
-) -> None:
+def test_a_deleted_workflow_is_gone_with_its_vectors(store: Store, workflow: Workflow) -> None:
     store.add([workflow])
     assert store.delete("w1")
     assert not store.delete("w1")
     assert store.count() == store.check() == 0
 
 
-def test_a_transaction_that_raises_keeps_nothing(store: SqliteStore, workflow: Workflow) -> None:
+def test_a_transaction_that_raises_keeps_nothing(store: Store, workflow: Workflow) -> None:
     def two_and_a_fault() -> None:
         def job(rows: Rows) -> None:
             rows.put(workflow)

@@ -90,6 +90,7 @@ class Engine:
         params.n_ctx = _CONTEXT * params.n_parallel
         params.n_gpu_layers = 0
         params.cpuparams.n_threads = threads or max(1, (os.cpu_count() or 2))
+        params.cache_ram_mib = 0  # by default it keeps up to 8 GiB of prompts that are over
         params.warmup = False
         params.verbosity = -1
         params.lora_adapters = [
