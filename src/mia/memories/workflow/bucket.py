@@ -23,23 +23,27 @@ SLACK = 1e-4
 class Bucket:
     """Workflows of one namespace, modality, outcome and category."""
 
-    def __init__(self, dimension: int) -> None:
+    def __init__(self, dimension: int, room: int = _FIRST) -> None:
+        """`room` is how many workflows to expect."""
         self.ids: list[str] = []
         self.question_ids: list[str] = []
         self.tasks: list[str | None] = []
-        self._templates_ND = np.zeros((_FIRST, dimension), np.float32)
+        self.places: dict[str, int] = {}
+        """Where in the lists and matrices each workflow is."""
+        self._templates_ND = np.zeros((room, dimension), np.float32)
         self._captions_ND: NDArray[np.float32] | None = None
         """None while no workflow has a caption."""
-        self._captioned_N = np.zeros(_FIRST, np.bool_)
-        self._uses_N = np.zeros(_FIRST, np.int64)
-        self._wins_N = np.zeros(_FIRST, np.int64)
+        self._captioned_N = np.zeros(room, np.bool_)
+        self._uses_N = np.zeros(room, np.int64)
+        self._wins_N = np.zeros(room, np.int64)
 
-    def add(self, item: Indexed) -> int:
-        """Puts a workflow at the end; its place."""
+    def add(self, item: Indexed) -> None:
+        """Puts a workflow in that is not in yet."""
         at = len(self.ids)
         if at == len(self._uses_N):
             self._grow()
         columns = item.columns
+        self.places[columns.id] = at
         self.ids.append(columns.id)
         self.question_ids.append(columns.question_id)
         self.tasks.append(columns.task)
@@ -50,7 +54,6 @@ class Bucket:
             if self._captions_ND is None:
                 self._captions_ND = np.zeros_like(self._templates_ND)
             self._captions_ND[at] = item.caption
-        return at
 
     def count(self, at: int, uses: int, wins: int) -> None:
         """Sets the counters of a place."""
@@ -60,10 +63,11 @@ class Bucket:
         """Uses and wins of a place."""
         return int(self._uses_N[at]), int(self._wins_N[at])
 
-    def remove(self, at: int) -> str | None:
-        """Takes the workflow of a place away. The last one takes its place and is named; None when
-        it was the last one itself."""
+    def remove(self, id: str) -> None:
+        """Takes a workflow away; the last one takes its place."""
         last = len(self.ids) - 1
+        at = self.places[self.ids[last]] = self.places[id]
+        del self.places[id]
         self.ids[at], self.question_ids[at] = self.ids[last], self.question_ids[last]
         self.tasks[at] = self.tasks[last]
         for names in (self.ids, self.question_ids, self.tasks):
@@ -73,7 +77,6 @@ class Bucket:
                 rows[at] = rows[last]
         self._captioned_N[at] = self._captioned_N[last]
         self.count(at, *self.counts(last))
-        return None if at == last else self.ids[at]
 
     def template(self, at: int) -> Row:
         """The template's vector of a place."""

@@ -39,11 +39,6 @@ class _Key(NamedTuple):
     category: str
 
 
-class _Place(NamedTuple):
-    key: _Key
-    at: int
-
-
 class _Found(NamedTuple):
     """A candidate with its exact score, and where it is."""
 
@@ -57,13 +52,14 @@ class Index:
 
     def __init__(self) -> None:
         self._buckets: dict[_Key, Bucket] = {}
-        self._places: dict[str, _Place] = {}
+        self._homes: dict[str, Bucket] = {}
+        """The bucket of each workflow."""
         self._dimension: int | None = None
         self._seen: Head | None = None
         """None before the first reading."""
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._homes)
 
     def refresh(self, rows: Rows) -> None:
         """Takes in what was committed since. `rows` must be at least as new as those of the last
@@ -81,20 +77,20 @@ class Index:
         """Compares the index with what is stored. Raises StoreError."""
         fresh = Index()
         fresh.refresh(rows)
-        for id, (key, at) in fresh._places.items():
-            place = self._places.get(id)
-            mine = None if place is None else self._buckets[place.key]
-            if place is None or mine is None or place.key != key:
-                raise StoreError(f"the index has no workflow {id} where it should be")
-            if not _same(mine, place.at, fresh._buckets[key], at):
-                raise StoreError(f"the index has another workflow {id} than the database")
+        for key, bucket in fresh._buckets.items():
+            mine = self._buckets.get(key)
+            for id in bucket.ids:
+                if mine is None or self._homes.get(id) is not mine:
+                    raise StoreError(f"the index has no workflow {id} where it should be")
+                if not _same(id, mine, bucket):
+                    raise StoreError(f"the index has another workflow {id} than the database")
         if len(self) != len(fresh):
             raise StoreError("the index has workflows that the database has not")
 
     def best(self, query: Query, rows: Rows) -> tuple[Scored, ...]:
         """The best of what is in the index; `rows` tells the vectors of questions as asked."""
         dimension = query.asked.template.size
-        if self._places and dimension != self._dimension:
+        if self._homes and dimension != self._dimension:
             raise StoreError(
                 f"the memory's vectors have {self._dimension} numbers, the question's {dimension}; "
                 "to make them anew, run: mia memory reembed"
@@ -119,7 +115,11 @@ class Index:
         ]
 
     def _load(self, rows: Rows) -> None:
-        self._buckets, self._places, self._dimension = {}, {}, None
+        self._buckets, self._homes = {}, {}
+        _, self._dimension = rows.vectors.made_by()
+        if self._dimension is not None:
+            for kind, count in rows.vectors.expected():
+                self._buckets[_Key(*kind)] = Bucket(self._dimension, count)
         for item in rows.vectors.indexed():
             self.add(item)
 
@@ -144,22 +144,19 @@ class Index:
         key = _Key(c.namespace, c.modality, c.outcome, c.category)
         if key not in self._buckets:
             self._buckets[key] = Bucket(item.template.size)
-        self._places[c.id] = _Place(key, self._buckets[key].add(item))
+        self._buckets[key].add(item)
+        self._homes[c.id] = self._buckets[key]
 
     def _count(self, rows: Rows, id: str) -> None:
-        place = self._places.get(id)
-        columns = None if place is None else rows.columns(id)
-        if place is not None and columns is not None:
-            self._buckets[place.key].count(place.at, columns.uses, columns.wins)
+        home = self._homes.get(id)
+        columns = None if home is None else rows.columns(id)
+        if home is not None and columns is not None:
+            home.count(home.places[id], columns.uses, columns.wins)
 
     def _remove(self, id: str) -> None:
-        place = self._places.pop(id, None)
-        if place is not None:
-            moved = self._buckets[place.key].remove(place.at)
-            if moved is not None:
-                self._places[moved] = place
-            if not self._buckets[place.key].ids:
-                del self._buckets[place.key]
+        home = self._homes.pop(id, None)
+        if home is not None:
+            home.remove(id)
 
 
 class _Pool:
@@ -268,7 +265,8 @@ def _is_own(item: Scored, own: Own, query: Query, rows: Rows) -> bool:
     return vectors is not None and float(vectors.question @ query.asked.question) >= own.same
 
 
-def _same(one: Bucket, at: int, other: Bucket, there: int) -> bool:
+def _same(id: str, one: Bucket, other: Bucket) -> bool:
+    at, there = one.places[id], other.places[id]
     caption, caption_there = one.caption(at), other.caption(there)
     return (
         one.ids[at] == other.ids[there]

@@ -122,6 +122,14 @@ class VectorRows:
             raise _damaged(columns.id)
         return item
 
+    def expected(self) -> Iterator[tuple[Sequence[Any], int]]:
+        """About how many workflows `indexed` has, by namespace, modality, outcome, category."""
+        kind = "namespace, modality, outcome, category"
+        found = self._session.rows(
+            f"SELECT {kind}, count(*) FROM workflows WHERE trust = 'trusted' GROUP BY {kind}"
+        )
+        return ((row[:-1], int(row[-1])) for row in found)
+
     def missing(self, namespace: str, embedder: str) -> tuple[Workflow, ...]:
         """Workflows without vectors: imported, restored, or waiting for a new embedder. Raises
         StoreError when the others' vectors are of another embedder."""
