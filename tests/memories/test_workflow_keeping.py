@@ -246,3 +246,21 @@ async def test_an_explanation_says_of_each_workflow_what_became_of_it(
     assert parts.score == pytest.approx(
         0.7 * parts.similarity + 0.3 * parts.value + 0.3 * parts.frequency
     )
+
+
+async def test_an_explanation_tells_of_what_is_recalled_however_much_else_there_is(
+    store: SqliteStore, film_episode: Films
+) -> None:
+    memory = WorkflowMemory(store, ToyEmbedder())
+    id = (await memory.remember(film_episode("Jaws"))).workflow_id
+    assert id is not None
+    near = store.get(id)
+    assert near is not None
+    store.delete(id)
+    far = "Which [A] has more members than any other in the world?"
+    store.add([replace(near, uses=40, wins=10)])
+    store.add([replace(near, id=f"far{n}", question_template=far, question=far) for n in range(60)])
+    explained = await memory.explain(ASKED)
+    assert explained.recollection == await memory.recall(ASKED)
+    assert [r.workflow.id for r in explained.recollection.successes] == [id]
+    assert len(explained.considered) > 20

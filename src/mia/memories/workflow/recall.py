@@ -12,7 +12,7 @@ from mia.memories.workflow.records import Outcome, Vectors
 from mia.memories.workflow.rows import Rows
 from mia.memories.workflow.store import Own, Query, Scored, Store
 from mia.memories.workflow.trust import grounded, witness
-from mia.memory import Weights
+from mia.memory import Weights, score
 from mia.types import Noun, Question, Recalled, Recollection, Workflow
 
 FLOOR = 0.75
@@ -161,17 +161,29 @@ class _Lookup:
         places = self.rules.places(outcome)
         limit = places * _SPARE if self.rules.trust_mode else places
         query = self._query(outcome, category, floor, limit)
-        if self.everything:
-            query = replace(query, floor=-1.0, limit=_LISTED, without=None)
         while True:
             ranked = self.store.best(query)
+            exhausted = len(ranked) < query.limit
+            if self.everything:
+                ranked = self._with_passed_over(query, ranked)
             judged = self.store.read(
                 lambda rows: list(self._judge(rows, ranked, places, floor))  # noqa: B023
             )
             filled = sum(item.fate == "recalled" for item in judged) >= places
-            if filled or self.everything or len(ranked) < query.limit:
+            if filled or exhausted:
                 return judged
             query = replace(query, limit=query.limit * _SPARE)
+
+    def _with_passed_over(self, query: Query, ranked: Sequence[Scored]) -> tuple[Scored, ...]:
+        """A ranking with the nearest workflows that are not in it, below."""
+        wide = replace(query, floor=-1.0, weights=_LIKENESS, limit=_LISTED, without=None)
+        known = {scored.id for scored in ranked}
+        others = (scored for scored in self.store.best(wide) if scored.id not in known)
+        weighed = [
+            replace(o, score=score(o.similarity, o.value, o.frequency, query.weights))
+            for o in others
+        ]
+        return (*ranked, *sorted(weighed, key=lambda scored: (-scored.score, scored.id)))
 
     def _query(self, outcome: Outcome, category: str | None, floor: float, limit: int) -> Query:
         question, rules = self.asked.question, self.rules
