@@ -309,7 +309,7 @@ class Chroma(Peer):
         import chromadb
 
         client = chromadb.PersistentClient(str(folder))
-        self.collection = client.get_or_create_collection("memory", embedding_function=None)
+        self.collection: Any = client.get_or_create_collection("memory", embedding_function=None)
 
     def fill(self, records: Iterable[Record]) -> None:
         for batch in batches(records, 1000):
@@ -329,7 +329,7 @@ class Chroma(Peer):
         }
 
     def nearest(self, vector: Vector, namespace: str, category: str, outcome: str) -> list[Found]:
-        found: Any = self.collection.query(
+        found = self.collection.query(
             query_embeddings=[vector],
             n_results=OVERFETCH,
             where=self.where(namespace, category, outcome),
@@ -360,7 +360,7 @@ class Lance(Peer):
             + [("uses", pa.int64()), ("wins", pa.int64())]
         )
         database = lancedb.connect(folder)
-        self.table = database.create_table("memory", schema=self._schema, exist_ok=True)
+        self.table: Any = database.create_table("memory", schema=self._schema, exist_ok=True)
 
     def fill(self, records: Iterable[Record]) -> None:
         for batch in batches(records, 10_000):
@@ -379,7 +379,7 @@ class Lance(Peer):
 
     def nearest(self, vector: Vector, namespace: str, category: str, outcome: str) -> list[Found]:
         where = f"namespace = '{namespace}' AND category = '{category}' AND outcome = '{outcome}'"
-        search: Any = self.table.search(vector).distance_type("cosine").where(where, prefilter=True)
+        search = self.table.search(vector).distance_type("cosine").where(where, prefilter=True)
         wanted = ["number", "uses", "wins", "body", "_distance"]
         return [
             Found(row["number"], 1 - row["_distance"], row["uses"], row["wins"], row["body"])
@@ -403,7 +403,7 @@ class Mem0(Peer):
         from mem0.vector_stores.qdrant import Qdrant
 
         config = QdrantConfig(embedding_model_dims=DIMENSIONS, path=str(folder))
-        self.store = Qdrant(**{key: item for key, item in config if item is not None})
+        self.store: Any = Qdrant(**{key: item for key, item in config if item is not None})
 
     def fill(self, records: Iterable[Record]) -> None:
         for batch in batches(records, 500):
@@ -751,6 +751,7 @@ def main() -> None:
     for size in map(int, options.sizes.split(",")):
         with tempfile.TemporaryDirectory(dir=options.place) as place:
             rows += measure(size, names, Path(place), options.cap, options.vectors)
+        say(table(rows))
     print(f"{about} to {os.getloadavg()[0]:.1f}\n\n{table(rows)}")
     if options.json:
         told = {"machine": about, "rows": [asdict(row) for row in rows]}

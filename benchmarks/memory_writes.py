@@ -134,13 +134,13 @@ class ChromaWriter(Chroma):
         self.add([record(number)])
         if full:
             ids = [str(known) for known in credited(number)]
-            found: Any = self.collection.get(ids=ids, include=["metadatas"])
+            found = self.collection.get(ids=ids, include=["metadatas"])
             uses = [{"uses": fields["uses"] + 1} for fields in found["metadatas"]]
             self.collection.update(ids=found["ids"], metadatas=uses)
 
     def kept(self, numbers: Sequence[int]) -> tuple[int, int]:
         there = set(self.collection.get(include=[])["ids"])
-        known: Any = self.collection.get(ids=[str(number) for number in range(KNOWN)])
+        known = self.collection.get(ids=[str(number) for number in range(KNOWN)])
         uses = sum(fields["uses"] for fields in known["metadatas"])
         return sum(str(number) in there for number in numbers), uses
 
@@ -564,6 +564,7 @@ def main() -> None:
         for name in names:
             rows += [measure(name, work, shape, place) for work, shape in WAYS[name]]
             durable[name] = syncs(name, place), kill(name, place)
+            say(table(rows, durable))
     print(f"{about} to {os.getloadavg()[0]:.1f}\n\n{table(rows, durable)}")
     if options.json:
         told = {"machine": about, "rows": [asdict(row) for row in rows], "durable": durable}

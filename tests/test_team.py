@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,19 @@ def test_workflows_are_kept_where_the_settings_say(tmp_path: Path, postgres: str
     with house(tmp_path, memory=Memory(store=postgres)) as made:
         assert made.store.where.startswith("postgresql://")
         assert made.store.count() == 0
+
+
+def test_without_psycopg_one_is_told_what_to_install(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.modules['psycopg'] = None\n"
+        "from mia.config import Loaded, Memory, Secrets, Settings\n"
+        "from mia.team import House\n"
+        f"settings = Settings(home={str(tmp_path)!r}, memory=Memory(store='postgresql://h/db'))\n"
+        "with House(Loaded(settings=settings, secrets=Secrets({}), source=None)) as house:\n"
+        "    house.store\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "MissingError" in done.stderr and "pip install 'mia[postgres]'" in done.stderr
 
 
 def test_a_password_comes_from_the_variable_that_is_named(tmp_path: Path, postgres: str) -> None:

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -212,8 +213,10 @@ def sql(address: str, statement: str) -> list[tuple[Any, ...]]:
 def address_of(address: str, name: str, **changed: str) -> str:
     """An address on the same server: of another database, perhaps by another user."""
     known = {**conninfo_to_dict(address), **changed}
-    place = f"{known['host']}:{known.get('port', 5432)}"
-    return f"postgresql://{known['user']}:{known.get('password', '')}@{place}/{name}"
+    user, word, host = (
+        quote(str(known.get(part, "")), safe="") for part in ("user", "password", "host")
+    )
+    return f"postgresql://{user}:{word}@{host}:{known.get('port', 5432)}/{name}"
 
 
 def _free_port() -> int:

@@ -249,7 +249,7 @@ async def test_an_explanation_says_of_each_workflow_what_became_of_it(
 
 
 async def test_an_explanation_tells_of_what_is_recalled_however_much_else_there_is(
-    store: SqliteStore, film_episode: Films
+    store: Store, film_episode: Films
 ) -> None:
     memory = WorkflowMemory(store, ToyEmbedder())
     id = (await memory.remember(film_episode("Jaws"))).workflow_id

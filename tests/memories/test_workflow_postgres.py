@@ -113,11 +113,20 @@ def test_the_store_does_what_its_model_does(emptied: str) -> None:
     )
 
 
-def test_texts_are_ordered_byte_by_byte_whatever_the_server_thinks(store: PostgresStore) -> None:
+def test_texts_are_ordered_byte_by_byte_whatever_the_server_thinks(
+    emptied: str, store: PostgresStore
+) -> None:
     names = ["b", "B", "a", "é", "Z", "ß", "_", "w 1", "w1", "\N{CAT FACE}"]
     for name in names:
         keep(store, a_workflow(name), found_by(1))
     assert ids(store, a_query(1)) == sorted(names)
+    others = sql(
+        emptied,
+        "SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
+        " WHERE relnamespace = 'mia'::regnamespace AND relkind = 'r'"
+        " AND attcollation NOT IN (0, '\"C\"'::regcollation)",
+    )
+    assert others == []
 
 
 def test_equals_beyond_what_is_fetched_first_are_not_overlooked(store: PostgresStore) -> None:
@@ -296,13 +305,15 @@ def test_nothing_of_what_is_forgotten_is_left_in_the_tables_files(
         return [path.name for path in files if secret.encode() in path.read_bytes()]
 
     with PostgresStore(killable) as store:
-        keep(store, a_workflow("w1", summary=secret))
-        keep(store, a_workflow("w2"))
+        for number in range(20):
+            summary = secret * 20 if number % 3 else "nothing in particular"
+            keep(store, a_workflow(f"w{number}", summary=summary))
         assert left()
-        done = forget(store, "default", Choice(workflows=("w1",)))
+        gone = tuple(f"w{number}" for number in range(20) if number % 3)
+        done = forget(store, "default", Choice(workflows=gone))
         assert done.scrubbed
         assert left() == []
-        assert store.check() == 1
+        assert store.check() == 20 - len(gone)
 
 
 def test_files_that_somebody_still_reads_are_not_called_scrubbed(
@@ -312,12 +323,17 @@ def test_files_that_somebody_still_reads_are_not_called_scrubbed(
         keep(store, a_workflow())
         assert store.scrub()
 
-        def reading(rows: Rows) -> bool:
-            rows.count()
+        def beside(rows: Rows) -> bool:
+            assert list(rows.session.rows("SELECT 1")) == [(1,)]
             store.delete("w1")
             return store.scrub()
 
-        assert store.read(reading) is False
+        def on_the_table(rows: Rows) -> bool:
+            return rows.count() == 0 and store.scrub()
+
+        assert store.read(beside) is False
+        assert store.scrub()
+        assert store.read(on_the_table) is False
         assert store.scrub()
         sql(server_address, "CREATE ROLE stranger LOGIN PASSWORD 'x'")
         try:

@@ -35,8 +35,12 @@ def writes(store: PostgresStore, acked: list[str], name: str) -> None:
         acked.append(f"{name}-{number}")
 
 
+@pytest.mark.parametrize(
+    "kills",
+    [_KILLS, pytest.param(60, marks=[pytest.mark.nightly, pytest.mark.timeout(1800)])],
+)
 def test_a_killed_server_loses_nothing_that_was_acknowledged(
-    private_server: Server, killable: str
+    private_server: Server, killable: str, kills: int
 ) -> None:
     acked: list[str] = []
     with (
@@ -44,7 +48,7 @@ def test_a_killed_server_loses_nothing_that_was_acknowledged(
         PostgresStore(killable) as other,
         ThreadPoolExecutor(4) as pool,
     ):
-        for round in range(_KILLS):
+        for round in range(kills):
             before = len(acked)
             writing = [
                 pool.submit(writes, (store, other)[thread % 2], acked, f"{round}-{thread}")
@@ -63,7 +67,7 @@ def test_a_killed_server_loses_nothing_that_was_acknowledged(
             # what was under way may have come through unheard, and nothing else
             assert len(kept - set(acked)) <= 4 * (round + 1)
             assert store.check() == len(kept)
-        assert set(ids(other, a_query(1, limit=10_000))) == kept
+        assert set(ids(other, a_query(1, limit=100_000))) == kept
 
 
 def test_a_server_that_was_restarted_meanwhile_is_not_noticed(

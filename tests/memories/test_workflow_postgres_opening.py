@@ -139,6 +139,7 @@ def test_a_schema_of_a_newer_version_is_refused_and_left_alone(postgres: str) ->
 def test_a_schema_of_another_program_is_refused_and_left_alone(postgres: str, table: str) -> None:
     sql(postgres, "CREATE SCHEMA mia")
     sql(postgres, f"CREATE TABLE mia.{table} (application BIGINT, version BIGINT)")
+    sql(postgres, f"INSERT INTO mia.{table} VALUES (7, 1)")
     assert "another program" in told(postgres)
     assert sql(postgres, "SELECT count(*) FROM pg_tables WHERE schemaname = 'mia'") == [(1,)]
 
