@@ -58,7 +58,7 @@ DIMENSIONS = 384
 SEED = 0
 RUNS = 3
 WARM_UP, QUERIES = 5, 100
-ENOUGH_QUERIES, ENOUGH_SECONDS, MOST_SECONDS = 34, 12.0, 20.0
+ENOUGH_QUERIES, ENOUGH_SECONDS, MOST_SECONDS = 34, 10.0, 15.0
 """A run stops early when it has both of the first two, or all of the last."""
 OVERFETCH = 50
 DISTRIBUTIONS = ("mia", "numpy", "chromadb", "lancedb", "mem0ai", "qdrant-client")
