@@ -86,7 +86,11 @@ ONE_THREAD = dict.fromkeys(
     ),
     "1",
 )  # LANCE_CPU_THREADS=1 is left out: with it lancedb 0.40.0 never finishes an index
-SILENT = {"MEM0_TELEMETRY": "False", "ANONYMIZED_TELEMETRY": "False"}
+SILENT = {
+    "MEM0_TELEMETRY": "False",
+    "MEM0_DIR": str(Path(tempfile.gettempdir(), "mem0-of-benchmarks")),
+    "ANONYMIZED_TELEMETRY": "False",
+}
 
 Vector = NDArray[np.float32]
 T = TypeVar("T")
@@ -602,7 +606,6 @@ def child(command: Sequence[str], core: int | None, limit: float) -> dict[str, A
     """Runs this script in a new process; what it says last, or why it failed. Some libraries write
     more than their answer."""
     environment = os.environ | SILENT | ({} if core is None else ONE_THREAD)
-    environment["MEM0_DIR"] = tempfile.gettempdir()
     pin = [] if core is None else ["taskset", "-c", str(core)]
     try:
         done = subprocess.run(

@@ -400,7 +400,7 @@ class Process:
             self.process = subprocess.Popen(
                 [*command, str(first), str(threads), work],
                 stdin=subprocess.PIPE, stdout=said, stderr=erred,
-                env=os.environ | SILENT | {"MEM0_DIR": tempfile.gettempdir()},
+                env=os.environ | SILENT,
             )  # fmt: skip
 
     def ready(self) -> str | None:
@@ -483,7 +483,7 @@ def syncs(name: str, place: Path) -> str:
          "-e", "signal=none", "-o", str(log), sys.executable, "-W", "ignore", SCRIPT,
          "--child", "traced", name, str(drill.folder)],
         check=True, capture_output=True, timeout=120,
-        env=os.environ | SILENT | {"MEM0_DIR": tempfile.gettempdir()},
+        env=os.environ | SILENT,
     )  # fmt: skip
     between = re.split(r"^.* kill\(.*$", log.read_text(), flags=re.MULTILINE)[1]
     calls = re.findall(rf"({'|'.join(SYNCS)})\(", between)
