@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mia.errors import JudgeError, ModelError
-from mia.types import Noun, ToolCall, Usage
+from mia.types import Noun, Picture, ToolCall, Usage
 
 T = TypeVar("T")
 
@@ -19,6 +19,8 @@ class Message(Noun, frozen=True):
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
+    pictures: tuple[Picture, ...] = ()
+    """Shown before the text, by models that see; others leave them out."""
     calls: tuple[ToolCall, ...] = ()
     """Tool calls of an assistant message."""
     call_id: str | None = None

@@ -52,13 +52,13 @@ from mia.models.recorded import (
     ReplaySearch,
     Tape,
 )
-from mia.models.retry import Policy, Retry
 from mia.planner import Planner
 from mia.planners.conversational import SAMPLING as PROSE
 from mia.planners.conversational import Conversational
 from mia.planners.routed import Routed
 from mia.planners.stepwise import SAMPLING as TYPED
 from mia.planners.stepwise import StepwisePlanner
+from mia.retry import Policy, Retry
 from mia.router import Router
 from mia.routers.by_likeness import ByLikeness
 from mia.routers.by_model import ByModel

@@ -1,10 +1,10 @@
-"""The contract of search engines and of tools."""
+"""The contracts of search engines, for texts and for pictures, and of tools."""
 
 from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
-from mia.types import Observation, Passage
+from mia.types import Noun, Observation, Passage, Picture
 
 
 class Search(Protocol):
@@ -14,6 +14,27 @@ class Search(Protocol):
 
     async def page(self, address: str) -> Passage | None:
         """The whole document behind an id, a title or a URL; None when there is none."""
+        ...
+
+
+class ImageHit(Noun, frozen=True):
+    """A picture that is like the one asked about, and what it is called."""
+
+    title: str
+    score: float = 0.0
+    """Higher is more alike; comparable within one engine only."""
+    url: str | None = None
+    """The page it stands on."""
+    picture: Picture | None = None
+    """None where only its title is known."""
+
+
+class ImageSearch(Protocol):
+    """Finds pictures that are like a given one."""
+
+    async def similar(self, picture: Picture, limit: int) -> tuple[ImageHit, ...]:
+        """The most alike first; empty when nothing is. Raises SearchError when the engine does
+        not answer."""
         ...
 
 

@@ -43,6 +43,22 @@ class Usage(Noun, frozen=True):
         return self.prompt_tokens + self.completion_tokens
 
 
+class Picture(Noun, frozen=True):
+    """An image that somebody brought or a tool returned. What it shows lies in the picture folder
+    (`mia.pictures`), under the hash of its bytes."""
+
+    id: str
+    """SHA-256 of the bytes, in hex."""
+    width: int
+    height: int
+    """Pixels."""
+    media_type: str = "image/jpeg"
+    name: str = ""
+    """A file name or the id of a data row, for people and for caches that go by it."""
+    url: str | None = None
+    """Where the whole world can see it; None for what may be private."""
+
+
 class Question(Noun, frozen=True):
     """What is asked, and, where it is known, what the right answers are."""
 
@@ -57,11 +73,12 @@ class Question(Noun, frozen=True):
     family: str | None = None
     """The kind of procedure, as a data set labels it; never shown to a model."""
     caption: str | None = None
-    """What the question's image shows; None for text questions."""
+    """What the question's pictures show, in words; None where nobody said."""
+    pictures: tuple[Picture, ...] = ()
 
     @property
     def modality(self) -> Literal["text", "text-image"]:
-        return "text-image" if self.caption else "text"
+        return "text-image" if self.caption or self.pictures else "text"
 
 
 class Passage(Noun, frozen=True):
@@ -72,6 +89,8 @@ class Passage(Noun, frozen=True):
     text: str
     url: str | None = None
     score: float = 0.0
+    published: str | None = None
+    """The date as the source gives it."""
 
 
 class Step(Noun, frozen=True):
@@ -117,6 +136,8 @@ class Observation(Noun, frozen=True):
 
     text: str
     passages: tuple[Passage, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    """In the order in which the text speaks of them; shown to models that see."""
     error: str | None = None
     """Why the tool could not do it, in words the model can act on."""
 

@@ -17,7 +17,7 @@ import pytest
 from mia.errors import ConfigError, ModelError
 from mia.model import Grammar, Message, Sampling, Schema, ToolSpec
 from mia.models.openai_compatible import OpenAICompatible, Prices
-from mia.models.retry import Policy, Retry
+from mia.retry import Policy, Retry
 from mia.testing import Fault, FaultServer, faults
 from mia.types import ToolCall
 

@@ -11,7 +11,7 @@ import pytest
 
 from mia.errors import ModelError
 from mia.models.openai_compatible import OpenAIEmbeddings
-from mia.models.retry import Retry
+from mia.retry import Retry
 from mia.testing import Fault, FaultServer, ToyEmbedder, faults
 
 

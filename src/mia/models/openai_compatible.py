@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from mia.errors import ModelError
 from mia.model import GREEDY, Grammar, Message, Reply, Sampling, Schema, Shape, ToolSpec
 from mia.models.openai_server import ErrorBody, OpenAIServer, Refused
-from mia.models.retry import Retry
 from mia.prompts import fill
+from mia.retry import Retry
 from mia.types import Noun, ToolCall, Usage
 
 if TYPE_CHECKING:

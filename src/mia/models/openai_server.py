@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 import msgspec
 
 from mia.errors import ConfigError, MissingError, ModelError
-from mia.models.retry import Retry, Transient, asked_wait, transient_status
+from mia.retry import Retry, Transient, asked_wait, transient_status
 
 if TYPE_CHECKING:
     from openai._legacy_response import LegacyAPIResponse

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mia.errors import ModelError, SearchError
-from mia.models.retry import Policy, Retry, Transient, asked_wait, transient_status
+from mia.retry import Policy, Retry, Transient, asked_wait, transient_status
 from mia.types import Noun
 
 T = TypeVar("T")
