@@ -29,6 +29,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from mia.captioners.none import Blind
 from mia.config import load as load_settings
 from mia.datasets.jsonl import load
 from mia.executor import Watch, unwatched
@@ -130,6 +131,7 @@ def team_of(arm: str, house: House, record: RunRecord, store: Path) -> Team:
     if arm == "memory":
         memory = WorkflowMemory(SqliteStore(store), house.embedder)
     return Team(
+        captioner=Blind(),
         memory=memory,
         planner=planners.get(arm) or StepwisePlanner(house.engine.role("planner")),
         executor=executor,

@@ -28,6 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mia.captioners.none import Blind
 from mia.config import load as load_settings
 from mia.datasets.jsonl import load
 from mia.executors.stepwise.executor import Stepwise
@@ -142,6 +143,7 @@ async def family(embedder: Embedder, data: Path, folder: Path) -> None:
     with SqliteStore(folder / "family.db") as store:
         memory = WorkflowMemory(store, embedder)
         team = Team(
+            captioner=Blind(),
             memory=memory, planner=ProcedurePlanner(), judge=ExactMatch(), record=MemoryRecord(),
             executor=Stepwise(RuleReader(), [TextSearch(BM25(index), 5)]),
         )  # fmt: skip

@@ -19,6 +19,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from mia.captioners.none import Blind
 from mia.demo import world
 from mia.executors.react.loop import React
 from mia.journal import Journal
@@ -72,6 +73,7 @@ async def throughput(folder: Path) -> None:
     search, model = BM25(folder / "index"), Stub()
     journal, store = Journal(folder / "journal.db"), SqliteStore(folder / "memory.db")
     team = Team(
+        captioner=Blind(),
         memory=WorkflowMemory(store, ToyEmbedder()),
         planner=Conversational(model),
         executor=React(model, lambda _: (TextSearch(search),)),

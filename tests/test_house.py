@@ -17,17 +17,18 @@ FLOORS: dict[str, int] = {
     "types": 0, "errors": 0,
     "prompts": 1, "locks": 1, "model": 1, "tool": 1, "grammar": 1, "intervals": 1, "snippets": 1,
     "titles": 1, "render": 1, "reading": 1, "retry": 1, "provider": 1, "pictures": 1,
+    "captioner": 1,
     "models": 2, "search": 2, "tools": 2, "providers": 2, "image_search": 2,
     "memory": 2, "planner": 2, "executor": 2, "judge": 2, "router": 2,
     "config": 3, "memories": 3, "planners": 3, "executors": 3, "judges": 3, "datasets": 3,
-    "routers": 3, "demo": 3, "journal": 3,
+    "routers": 3, "captioners": 3, "demo": 3, "journal": 3,
     "solve": 4,
     "testing": 5,
     "team": 6,
     "servers": 7, "cli": 7, "door": 7, "__main__": 8, "__init__": 8,
 }  # fmt: skip
 SHELVES = {"models", "search", "tools", "providers", "image_search", "memories", "planners",
-           "executors", "judges", "datasets", "routers"}  # fmt: skip
+           "executors", "judges", "datasets", "routers", "captioners"}  # fmt: skip
 # What one shelf may take from another: the same words about the same thing, said once.
 BETWEEN_SHELVES: dict[tuple[str, str], str] = {}
 ASSEMBLERS = {"team", "servers", "cli", "door", "testing", "__main__"}

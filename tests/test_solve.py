@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mia.captioners.none import Blind
 from mia.errors import JudgeError, MIAError, ModelError, StoreError
 from mia.executor import Watch, unwatched
 from mia.memories.workflow.memory import WorkflowMemory
@@ -102,7 +103,12 @@ class Crew:
 
 def team(crew: Crew, memory: Memory | None = None, record: Record | None = None) -> Team:
     return Team(
-        memory=memory or crew, planner=crew, executor=crew, judge=crew, record=record or crew
+        captioner=Blind(),
+        memory=memory or crew,
+        planner=crew,
+        executor=crew,
+        judge=crew,
+        record=record or crew,
     )
 
 

@@ -1,5 +1,5 @@
-"""One question, end to end: recall, plan, act, reflect, perhaps replan and act on, judge, write
-down, remember. Everything else in MIA calls this or reads the Episode that it returns."""
+"""One question, end to end: look, recall, plan, act, reflect, perhaps replan and act on, judge,
+write down, remember. Everything else in MIA calls this or reads the Episode that it returns."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Protocol
 from msgspec.structs import replace
 from ulid import ULID
 
+from mia.captioner import Captioner, captioned
 from mia.errors import JudgeError, ModelError
 from mia.executor import Executor, Watch, unwatched
 from mia.judge import Judge, unknown
@@ -35,6 +36,7 @@ class Record(Protocol):
 class Team:
     """The parts that solve a question."""
 
+    captioner: Captioner
     memory: Memory
     planner: Planner
     executor: Executor
@@ -71,8 +73,12 @@ async def remember(episode: Episode, team: Team, watch: Watch = unwatched) -> Re
 
 
 async def _attempt(episode: Episode, team: Team, watch: Watch) -> Episode:
-    """Recall, plan and act; reflect once; if the goal is not met, replan and act on."""
-    question = episode.question
+    """Look, recall, plan and act; reflect once; if the goal is not met, replan and act on."""
+    looked = await team.captioner.look(episode.question)
+    for turn in looked:
+        watch(turn)
+    question = captioned(episode.question, looked)
+    episode = replace(episode, question=question, looked=looked)
     try:
         recollection = await team.memory.recall(question)
         watch(recollection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from mia.types import Noun, Observation, Passage, Picture
@@ -64,3 +65,17 @@ class Limited(Protocol):
 
     @property
     def limit(self) -> int: ...
+
+
+def observed(hits: Sequence[ImageHit]) -> Observation:
+    """What an image search found, as its tool tells it: numbered titles, and the pictures."""
+    if not hits:
+        return Observation(text="No picture like this one was found.")
+    lines = [f"{number}. {hit.title}" for number, hit in enumerate(hits, 1)]
+    pictures = tuple(hit.picture for hit in hits if hit.picture is not None)
+    passages = tuple(
+        Passage(id=hit.url, title=hit.title, text="", url=hit.url, score=hit.score)
+        for hit in hits
+        if hit.url is not None
+    )
+    return Observation(text="\n".join(lines), passages=passages, pictures=pictures)

@@ -331,6 +331,8 @@ class Episode(Noun, frozen=True):
 
     id: str
     question: Question
+    looked: tuple[Turn, ...] = ()
+    """How somebody saw what the question's pictures show."""
     recollection: Recollection = Recollection()
     plan: Plan | None = None
     """None when the run failed before there was one."""
@@ -367,7 +369,7 @@ class Episode(Noun, frozen=True):
     def usage(self) -> Usage:
         """Everything the models were asked for this episode."""
         run = self.retrajectory or self.trajectory
-        parts = (self.plan, run, self.reflection, self.replan, self.verdict)
+        parts = (*self.looked, self.plan, run, self.reflection, self.replan, self.verdict)
         return sum((part.usage for part in parts if part is not None), Usage())
 
 

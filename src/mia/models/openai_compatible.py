@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mia.errors import ModelError
 from mia.model import GREEDY, Grammar, Message, Reply, Sampling, Schema, Shape, ToolSpec
 from mia.models.openai_server import ErrorBody, OpenAIServer, Refused
-from mia.prompts import fill
+from mia.models.openai_wire import Shown, unnamed, wired, wired_tool, with_schema
 from mia.retry import Retry
 from mia.types import Noun, ToolCall, Usage
 
@@ -94,7 +94,8 @@ class OpenAICompatible:
 
     `extra_body` is merged into every request, over what MIA sets; a value of None takes a field
     out (`{"max_tokens": None, "max_completion_tokens": 2000}`). `grammars` says that the server
-    takes llama.cpp grammars. Models that share a `retry` share its slots and its breaker.
+    takes llama.cpp grammars; `shown` gives pictures as data URLs, to a model that sees. Models that
+    share a `retry` share its slots and its breaker.
     """
 
     def __init__(
@@ -107,9 +108,11 @@ class OpenAICompatible:
         prices: Prices | None = None,
         extra_body: Mapping[str, object] | None = None,
         grammars: bool = False,
+        shown: Shown | None = None,
     ) -> None:
         self._server = OpenAIServer(base_url, api_key, retry)
         self._model = model
+        self._shown = shown
         self._prices = prices or Prices()
         self._extra_body = dict(extra_body or {})
         self._grammars = grammars
@@ -154,7 +157,8 @@ class OpenAICompatible:
         the schema in words."""
         constrained = isinstance(shape, Schema) and self._schemas
         if not constrained:
-            return await self._post(_worded(messages, shape), self._body(sampling, shape, tools))
+            worded = with_schema(messages, shape)
+            return await self._post(worded, self._body(sampling, shape, tools))
         try:
             return await self._post(messages, self._body(sampling, shape, tools))
         except Refused as refusal:
@@ -162,13 +166,14 @@ class OpenAICompatible:
                 raise
             _log.warning("%s; from here on schemas go into the prompt", refusal)
         self._schemas = False
-        return await self._post(_worded(messages, shape), self._body(sampling, shape, tools))
+        worded = with_schema(messages, shape)
+        return await self._post(worded, self._body(sampling, shape, tools))
 
     async def _post(self, messages: Sequence[Message], body: dict[str, object]) -> bytes:
         async def request() -> LegacyAPIResponse[object]:
             response = await self._server.client.chat.completions.with_raw_response.create(
                 model=self._model,
-                messages=cast(Any, [_wire(message) for message in messages]),
+                messages=cast(Any, wired(messages, self._shown)),
                 extra_body=body,
             )
             return cast("LegacyAPIResponse[object]", response)
@@ -183,7 +188,7 @@ class OpenAICompatible:
             "temperature": sampling.temperature,
             "max_tokens": sampling.max_tokens,
             "stop": list(sampling.stop) or None,
-            "tools": [_wire_tool(tool) for tool in tools] or None,
+            "tools": [wired_tool(tool) for tool in tools] or None,
         }
         if isinstance(shape, Schema) and self._schemas:
             schema = {"name": shape.name, "schema": shape.schema, "strict": True}
@@ -231,51 +236,10 @@ class OpenAICompatible:
         )
 
 
-def _worded(messages: Sequence[Message], shape: Shape | None) -> Sequence[Message]:
-    """The messages with a schema in words at their end; as they are for any other shape."""
-    if not isinstance(shape, Schema):
-        return messages
-    schema = msgspec.json.encode(shape.schema).decode()
-    text = fill("mia.models", "openai_compatible_schema.txt", schema=schema)
-    last = messages[-1]
-    if last.role != "user":
-        return (*messages, Message(role="user", content=text))
-    return (*messages[:-1], replace(last, content=f"{last.content}\n\n{text}"))
-
-
-def _wire(message: Message) -> dict[str, object]:
-    wire: dict[str, object] = {"role": message.role, "content": message.content}
-    if message.calls:
-        wire["tool_calls"] = [
-            {
-                "id": call.id or _unnamed(n),
-                "type": "function",
-                "function": {
-                    "name": call.name,
-                    # Not the malformed text: chat templates parse this and fail on it.
-                    "arguments": msgspec.json.encode(call.arguments).decode(),
-                },
-            }
-            for n, call in enumerate(message.calls)
-        ]
-    if message.call_id is not None:
-        wire["tool_call_id"] = message.call_id
-    return wire
-
-
-def _wire_tool(tool: ToolSpec) -> dict[str, object]:
-    return {"type": "function", "function": msgspec.to_builtins(tool)}
-
-
-def _unnamed(n: int) -> str:
-    """The id of a call whose server gave it none."""
-    return f"call_{n}"
-
-
 def _call(call: _Call, n: int) -> ToolCall:
     """A tool call as the model wrote it; one whose arguments are no JSON object says so, so that
     the executor can tell the model."""
-    name, id, given = call.function.name, call.id or _unnamed(n), call.function.arguments
+    name, id, given = call.function.name, call.id or unnamed(n), call.function.arguments
     if isinstance(given, dict):
         return ToolCall(name=name, arguments=given, id=id)
     if not given:  # how some servers write a call without arguments

@@ -101,7 +101,7 @@ def _opening(question: Question, recollection: Recollection) -> tuple[Message, .
         memory=render.fence(memory),
         words=str(PLAN_WORDS),
     )
-    return _system(), Message(role="user", content=request)
+    return _system(), Message(role="user", content=request, pictures=question.pictures)
 
 
 def _prose(text: str) -> str:

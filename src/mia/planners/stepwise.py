@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from mia.captioner import in_words
 from mia.grammar import span_rules
 from mia.model import Grammar, Message, Model, Sampling, ask
 from mia.planner import ARITY, MAX_STEPS, parse_plan
@@ -49,7 +50,7 @@ class StepwisePlanner:
 
     async def plan(self, question: Question, recollection: Recollection) -> Plan:
         """Raises ModelError when no plan could be read, even after asking again."""
-        return await self._ask(question, example_of(recollection, question.text))
+        return await self._ask(question, example_of(recollection, in_words(question)))
 
     async def reflect(self, question: Question, plan: Plan, trajectory: Trajectory) -> Reflection:
         if trajectory.answer is not None:
@@ -69,7 +70,7 @@ class StepwisePlanner:
     ) -> Plan:
         """Another typed plan; the whole question where the model has no other."""
         usage = Usage()
-        if example_of(recollection, question.text):
+        if example_of(recollection, in_words(question)):
             other = await self._ask(question, "")
             usage = other.usage
             if other.text != plan.text:
@@ -77,7 +78,7 @@ class StepwisePlanner:
         return whole(question, usage)
 
     async def _ask(self, question: Question, example: str) -> Plan:
-        asked = _SPACE.sub(" ", question.text).strip()[:_MAX_QUESTION]
+        asked = _SPACE.sub(" ", in_words(question)).strip()[:_MAX_QUESTION]
         plan, usage = await ask(
             self._model,
             planning_messages(asked, example),
@@ -101,7 +102,7 @@ def planning_messages(question: str, example: str) -> tuple[Message, ...]:
 
 def whole(question: Question, usage: Usage = Usage()) -> Plan:
     """The plan for questions of no known kind: look the whole question up."""
-    asked = _SPACE.sub(" ", question.text).strip()
+    asked = _SPACE.sub(" ", in_words(question)).strip()
     plan = parse_plan("#1 ?\nanswer #1", usage)
     return Plan(
         text=plan.text.replace(f" {_WHOLE}", f" {asked}", 1),

@@ -20,7 +20,7 @@ from mia.executors.react.protocol import (
 from mia.model import Message, Reply
 from mia.prompts import fill
 from mia.reading import split_thought
-from mia.types import Observation, Turn
+from mia.types import Observation, Picture, Turn
 
 
 class Native(ReactProtocol):
@@ -58,8 +58,12 @@ def _shown(turn: Turn, number: int) -> list[Message]:
     call = replace(turn.call, id=call_id, malformed=None)
     return [
         Message(role="assistant", content=thought, calls=(call,)),
-        Message(role="tool", content=told, call_id=call_id),
+        Message(role="tool", content=told, pictures=_pictures(turn), call_id=call_id),
     ]
+
+
+def _pictures(turn: Turn) -> tuple[Picture, ...]:
+    return turn.observation.pictures if turn.observation else ()
 
 
 def _result(observation: Observation) -> str:

@@ -102,7 +102,8 @@ def ask_of(scene: Scene) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
     name = "revised_plan.txt" if scene.carried else "plan.txt"
     asked = fill(package, "question.txt", question=render.question(scene.question))
     planned = fill(package, name, plan=render.neutralise(scene.plan.text))
-    return (Message(role="user", content=asked),), (Message(role="user", content=planned),)
+    shown = Message(role="user", content=asked, pictures=scene.question.pictures)
+    return (shown,), (Message(role="user", content=planned),)
 
 
 def hurry(scene: Scene) -> tuple[Message, ...]:
@@ -117,8 +118,12 @@ def merged(messages: Iterable[Message]) -> tuple[Message, ...]:
     result: list[Message] = []
     for message in messages:
         if result and message.role == result[-1].role == "user":
-            joined = f"{result.pop().content.rstrip()}\n\n{message.content}"
-            message = Message(role="user", content=joined)
+            before = result.pop()
+            message = Message(
+                role="user",
+                content=f"{before.content.rstrip()}\n\n{message.content}",
+                pictures=(*before.pictures, *message.pictures),
+            )
         result.append(message)
     return tuple(result)
 

@@ -97,7 +97,8 @@ def _shown(turn: Turn) -> list[Message]:
     if parts:
         messages.append(Message(role="assistant", content="\n".join(parts)))
     if turn.observation:
-        messages.append(Message(role="user", content=_response(turn.observation)))
+        told, pictures = _response(turn.observation), turn.observation.pictures
+        messages.append(Message(role="user", content=told, pictures=pictures))
     return messages
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from mia.captioner import in_words
 from mia.errors import BudgetError, MIAError
 from mia.executor import Budget, Executor, Meter, Tools, Watch, unwatched
 from mia.executors.stepwise.compute import combine
@@ -53,7 +54,8 @@ class Stepwise(Executor):
         if plan.rule is None:
             detail = "the stepwise executor needs a typed plan; use react for plans in prose"
             return Trajectory(turns=so_far, outcome="failed:config", detail=detail)
-        run = _Run(question, self._reader, Tools(self._tools, self._budget, so_far), self._reads)
+        whole = in_words(question)
+        run = _Run(whole, self._reader, Tools(self._tools, self._budget, so_far), self._reads)
         meter = Meter(self._budget, so_far)
         turns = list(so_far)
         found: dict[int, str] = {}
@@ -72,7 +74,7 @@ class Stepwise(Executor):
         answer = combine(plan, found)
         if answer is None:
             return Trajectory(turns=tuple(turns), outcome="abstained")
-        answer = as_asked(question.text, answer)
+        answer = as_asked(whole, answer)
         turns.append(Turn(thought=plan.text.splitlines()[-1], answer=answer))
         watch(turns[-1])
         return Trajectory(turns=tuple(turns), outcome="answered")
@@ -110,7 +112,7 @@ class Stepwise(Executor):
 class _Run:
     """One execution: its question, its tools, what it has read."""
 
-    def __init__(self, question: Question, reader: Reader, tools: Tools, reads: int) -> None:
+    def __init__(self, question: str, reader: Reader, tools: Tools, reads: int) -> None:
         self._question = question
         self._reader = reader
         self._tools = tools
@@ -119,7 +121,7 @@ class _Run:
     def queries(self, asked: str) -> tuple[list[str], ...]:
         """What to search for first, and then in other words."""
         text, about = plain(asked), subject(asked)
-        whole = " ".join(dict.fromkeys((text, self._question.text)))
+        whole = " ".join(dict.fromkeys((text, self._question)))
         if about is None:
             return [text], [whole]
         return [about, text], [f"{about} {' '.join(sorted(stems(text)))}", whole]
@@ -132,7 +134,7 @@ class _Run:
         observation = await self._tools.call(call)
         read = {p.id for turn in before if turn.observation for p in turn.observation.passages}
         passages = [p for p in observation.passages if p.id not in read]
-        ranked = rank(passages, asked, self._question.text)[: self._reads]
+        ranked = rank(passages, asked, self._question)[: self._reads]
         reading = await self._read(plain(asked), ranked, whole=subject(asked) is None)
         return Turn(
             thought=plain(asked),
