@@ -36,6 +36,7 @@ _QUERY_WORDS = 40
 NOTHING = "nothing"
 _TEXT = "some text"
 """What a lookup yields that the executor did not read out by itself."""
+_CITED = re.compile(r"#\d+")
 _BRACKETS = re.compile(r"\[([^\[\]]+)\]")
 _TOOL = re.compile(r"[a-z]+(_[a-z]+)*")
 _DATE = re.compile(
@@ -141,8 +142,17 @@ def _by_step(turns: tuple[Turn, ...], plan: Plan) -> list[Turn] | None:
 
 def _asks(thought: str, step: Step) -> bool:
     """Whether a thought is a step's question, its citations filled in with anything."""
-    parts = re.split(r"#\d+", plain(step.text))
-    return re.fullmatch(".+".join(map(re.escape, parts)), thought, re.DOTALL) is not None
+    first, *rest = _CITED.split(plain(step.text))
+    if not rest:
+        return thought == first
+    *between, last = rest
+    at = len(first)
+    for part in between:
+        found = thought.find(part, at + 1)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return thought.startswith(first) and thought.endswith(last) and len(thought) - len(last) > at
 
 
 def _with_call(turn: Turn, turns: tuple[Turn, ...]) -> Turn:

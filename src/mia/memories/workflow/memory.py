@@ -102,13 +102,13 @@ class WorkflowMemory:
             return ignored("nobody knows whether the answer was right")
         if episode.final.failed:
             return ignored(f"the run did not come to an end: {episode.final.outcome}")
-        known = await asyncio.to_thread(self._absorbed, episode)
+        known, unseen = await asyncio.to_thread(self._before, episode)
         if known is not None:
             return known
         workflow, told = await self._draft(episode)
         draft = None
         if workflow is not None:
-            await self.catch_up()
+            await self._embed(unseen)
             (vectors,) = await self._vectors([_texts(workflow)])
             draft = Draft(workflow, vectors)
         remembered = await asyncio.to_thread(
@@ -119,14 +119,22 @@ class WorkflowMemory:
     async def catch_up(self) -> None:
         """Embeds the workflows that this embedder has not seen: imported ones, or all of them
         after a change of embedder."""
-        unseen = await asyncio.to_thread(self._unseen)
+        await self._embed(await asyncio.to_thread(self._store.read, self._unseen))
+
+    async def _embed(self, unseen: Sequence[Workflow]) -> None:
         for start in range(0, len(unseen), _CATCH_UP):
             batch = unseen[start : start + _CATCH_UP]
             vectors = await self._vectors([_texts(workflow) for workflow in batch])
             await asyncio.to_thread(self._settle, batch, vectors)
 
-    def _absorbed(self, episode: Episode) -> Remembered | None:
-        return self._store.read(lambda rows: rows.absorbed(self._namespace, episode.id))
+    def _before(self, episode: Episode) -> tuple[Remembered | None, tuple[Workflow, ...]]:
+        """What was decided when the episode came before; else what is to be embedded first."""
+
+        def job(rows: Rows) -> tuple[Remembered | None, tuple[Workflow, ...]]:
+            known = rows.absorbed(self._namespace, episode.id)
+            return known, () if known is not None else self._unseen(rows)
+
+        return self._store.read(job)
 
     async def _draft(self, episode: Episode) -> tuple[Workflow | None, str]:
         """The workflow in an episode, and what is to be said about how it was written."""
@@ -173,10 +181,8 @@ class WorkflowMemory:
             for at, (_, _, caption) in zip(range(0, len(flat), 3), texts, strict=True)
         ]
 
-    def _unseen(self) -> tuple[Workflow, ...]:
-        return self._store.read(
-            lambda rows: rows.vectors.missing(self._namespace, self._embedder.name)
-        )
+    def _unseen(self, rows: Rows) -> tuple[Workflow, ...]:
+        return rows.vectors.missing(self._namespace, self._embedder.name)
 
     def _settle(self, workflows: Sequence[Workflow], vectors: Sequence[Vectors]) -> None:
         def job(rows: Rows) -> None:

@@ -8,7 +8,7 @@ with a digit in it, addresses. Ordinary lower-case words stay, unless a step yie
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 SIGN = re.compile(r"\[[A-Z]\d?\]|(?<![^\s(,\"'])#\d\d?(?!\w)")
@@ -60,6 +60,9 @@ class _Span:
     """The step that brought it up; None for what the question or plan began with."""
 
 
+_LETTER = re.compile(r"\w")
+
+
 @dataclass(slots=True)
 class Veil:
     """Replaces spans by signs, the same span always by the same sign."""
@@ -68,6 +71,8 @@ class Veil:
     """Texts that steps brought up, by step: where a new span's origin is looked for."""
     _spans: dict[str, _Span] = field(default_factory=dict[str, _Span])
     _letters: dict[str, str] = field(default_factory=dict[str, str])
+    _matcher: tuple[re.Pattern[str], list[_Span]] | None = None
+    """Finds all known spans, the longest first; None until they are looked for again."""
 
     def add(self, text: str, step: int | None = None) -> None:
         """A span to hide from here on. Function words and single characters are no facts and are
@@ -76,6 +81,7 @@ class Veil:
         telling = len(key) > 1 and any(char.isalnum() for char in key)
         if telling and key not in FUNCTION_WORDS and key not in self._spans:
             self._spans[key] = _Span(text=text.strip(), step=step)
+            self._matcher = None
 
     def letter(self, text: str) -> str:
         """The letter of a span, whatever brought it up."""
@@ -95,12 +101,11 @@ class Veil:
         return "".join([*pieces, self._hide_unknown(known[at:], before)])
 
     def _replace_known(self, text: str, before: int) -> str:
-        spans = sorted(self._spans.values(), key=lambda span: -len(span.text))
-        if not spans:
+        if not self._spans:
             return text
-        patterns = (r"\s+".join(map(re.escape, span.text.split())) for span in spans)
-        border = "|".join(rf"({pattern})" for pattern in patterns)
-        matcher = re.compile(rf"{SIGN.pattern}|(?<!\w)(?:{border})(?!\w)", re.IGNORECASE)
+        if self._matcher is None:
+            self._matcher = _matcher(self._spans.values())
+        matcher, spans = self._matcher
         return matcher.sub(
             lambda m: self._sign(spans[m.lastindex - 1], before) if m.lastindex else m[0], text
         )
@@ -123,8 +128,28 @@ class Veil:
 
     def _origin(self, fact: str) -> int | None:
         """The first step that brought up a fact."""
-        wanted = re.compile(rf"(?<!\w){re.escape(fact)}(?!\w)", re.IGNORECASE)
-        return next((step for step, text in self.seen if wanted.search(text)), None)
+        return next((step for step, text in self.seen if _says(text, fact)), None)
+
+
+def _matcher(known: Iterable[_Span]) -> tuple[re.Pattern[str], list[_Span]]:
+    """A pattern whose groups are the spans."""
+    spans = sorted(known, key=lambda span: -len(span.text))
+    patterns = (r"\s+".join(map(re.escape, span.text.split())) for span in spans)
+    border = "|".join(rf"({pattern})" for pattern in patterns)
+    return re.compile(rf"{SIGN.pattern}|(?<!\w)(?:{border})(?!\w)", re.IGNORECASE), spans
+
+
+def _says(text: str, fact: str) -> bool:
+    """Whether a text has a fact in whole words, letter case aside. Compiling a pattern for each
+    fact would take longer than all the rest."""
+    text, fact = text.lower(), fact.lower()
+    at = text.find(fact)
+    while at >= 0:
+        before, after = text[at - 1 : at], text[at + len(fact) : at + len(fact) + 1]
+        if not (_LETTER.fullmatch(before) or _LETTER.fullmatch(after)):
+            return True
+        at = text.find(fact, at + 1)
+    return False
 
 
 def mask(question: str) -> str:
