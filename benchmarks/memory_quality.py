@@ -24,6 +24,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -65,10 +66,47 @@ from mia.types import (
 PARTS = ("family", "growth", "poisoning", "isolation")
 FAMILIES = dict(list(ASK.items())[:40])
 """Forty relations, each with its wordings."""
-EPISODES, CAPACITY, TIGHT, PROBES = 5_000, 500, 60, 400
-CLEAN, PLANTED = 100, 10
-RECALLS = 10_000
 SYLLABLES = "ba ke lo mi nu ra se ti vo zu dan fel gor hin jas kol mar nes pol rik".split()
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is tried."""
+
+    stream: int = 200
+    """Questions of the stream."""
+    episodes: int = 5_000
+    bounds: tuple[int, ...] = (0, 500, 60)
+    """Capacities to compare; 0 is unbounded."""
+    probes: int = 400
+    clean: int = 100
+    planted: int = 10
+    kept: int = 400
+    """Workflows that two namespaces share the making of."""
+    recalls: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Of the successes shown, how many are of the question's own family, by arm."""
+
+    hits: dict[str, int]
+    shown: int
+    questions: int
+    """Those that had a success of their family behind them and were shown something."""
+    workflows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """A memory after many episodes."""
+
+    capacity: int
+    workflows: int
+    largest: int
+    one_right: int
+    """Probes with a success of their family among the two shown."""
+    all_right: int
 
 
 class Kept:
@@ -133,24 +171,23 @@ def share(hits: int, of: int) -> str:
     return f"{hits / max(of, 1):.3f} ({low:.3f} to {high:.3f}) of {of}"
 
 
-async def family(embedder: Embedder, data: Path, folder: Path) -> None:
+async def family(embedder: Embedder, data: Path, folder: Path, size: Size) -> Family:
     questions = {q.id: q for q in load(data / "dev/2wikimultihopqa.jsonl")}
     lines = (data / "streams/2wiki_dev_interleaved.jsonl").read_text(encoding="utf-8").splitlines()
-    stream = [json.loads(line) for line in lines]
+    stream = [json.loads(line) for line in lines][: size.stream]
     families = {row["id"]: row["family"] for row in stream}
     index = folder / "index"
     build(passages(data / "corpus/corpus.jsonl"), index, source="corpus")
     with SqliteStore(folder / "family.db") as store:
         memory = WorkflowMemory(store, embedder)
         team = Team(
-            captioner=Blind(),
-            memory=memory, planner=ProcedurePlanner(), judge=ExactMatch(), record=MemoryRecord(),
-            executor=Stepwise(RuleReader(), [TextSearch(BM25(index), 5)]),
+            captioner=Blind(), memory=memory, planner=ProcedurePlanner(), judge=ExactMatch(),
+            executor=Stepwise(RuleReader(), [TextSearch(BM25(index), 5)]), record=MemoryRecord(),
         )  # fmt: skip
         luck = random.Random(0)
         past: list[tuple[str, np.ndarray]] = []
         hits = dict.fromkeys(("memory", "cosine", "chance"), 0)
-        places = possible = 0
+        shown = possible = 0
         for row in stream:
             question, wanted = questions[row["id"]], row["family"]
             episode = await solve(question, team)
@@ -158,105 +195,111 @@ async def family(embedder: Embedder, data: Path, folder: Path) -> None:
             (asked,) = await embedder.embed([question.text])
             if top and any(f == wanted for f, _ in past):
                 possible += 1
-                places += len(top)
+                shown += len(top)
                 near = sorted(past, key=lambda item: -float(item[1] @ asked))[: len(top)]
                 hits["memory"] += sum(f == wanted for f in top)
                 hits["cosine"] += sum(f == wanted for f, _ in near)
                 hits["chance"] += sum(f == wanted for f, _ in luck.choices(past, k=len(top)))
             if episode.verdict.value is VerdictValue.CORRECT:
                 past.append((wanted, asked))
-        print(
-            f"\nfamily: {possible} of {len(stream)} questions had a success of their family behind"
-        )
-        print("them and were shown something; of the successes shown, of the question's family:")
-        for arm, count in hits.items():
-            print(f"  {arm:8} {share(count, places)}")
-        print(f"  the store holds {store.count()} workflows")
+        return Family(hits=hits, shown=shown, questions=possible, workflows=store.count())
 
 
-async def recall_at_2(memory: WorkflowMemory, seed: int) -> tuple[int, int]:
-    """Probes with at least one success of their family among the two shown, and all shown right."""
-    luck = random.Random(seed)
-    at_least_one = all_right = 0
-    for number in range(PROBES):
-        wanted = luck.choice(list(FAMILIES))
-        probe = made(luck, 10**6 + number, wanted).question
-        shown = [family_of(r) for r in (await memory.recall(probe)).successes]
-        at_least_one += wanted in shown
-        all_right += bool(shown) and all(f == wanted for f in shown)
-    return at_least_one, all_right
+async def growth(embedder: Embedder, folder: Path, size: Size) -> list[Grown]:
+    return [await _grown(embedder, folder, size, capacity) for capacity in size.bounds]
 
 
-async def growth(embedder: Embedder, folder: Path) -> None:
-    print(f"\ngrowth: {EPISODES} episodes over {len(FAMILIES)} procedures, {PROBES} probes after")
-    for label, capacity in (
-        ("unbounded", 0),
-        (f"at most {CAPACITY}", CAPACITY),
-        (f"at most {TIGHT}", TIGHT),
-    ):
-        luck = random.Random(1)
-        with SqliteStore(folder / f"growth{capacity}.db") as store:
-            memory = WorkflowMemory(store, embedder, capacity=capacity)
-            largest = 0
-            for number in range(EPISODES):
-                wanted = luck.choice(list(FAMILIES))
-                await memory.remember(made(luck, number, wanted, won=luck.random() < 0.7))
-                if number % 50 == 0:
-                    largest = max(largest, store.count())
-            one, both = await recall_at_2(memory, 2)
-            largest = max(largest, store.count())
-            print(f"  {label:12} workflows {store.count():4}, never more than {largest}")
-            print(f"    right family among the two shown {share(one, PROBES)}")
-            print(f"    all shown of the right family    {share(both, PROBES)}")
+async def _grown(embedder: Embedder, folder: Path, size: Size, capacity: int) -> Grown:
+    luck = random.Random(1)
+    with SqliteStore(folder / f"growth{capacity}.db") as store:
+        memory = WorkflowMemory(store, embedder, capacity=capacity)
+        largest = 0
+        for number in range(size.episodes):
+            wanted = luck.choice(list(FAMILIES))
+            await memory.remember(made(luck, number, wanted, won=luck.random() < 0.7))
+            if number % 50 == 0:
+                largest = max(largest, store.count())
+        largest = max(largest, store.count())
+        luck = random.Random(2)
+        one_right = all_right = 0
+        for number in range(size.probes):
+            wanted = luck.choice(list(FAMILIES))
+            probe = made(luck, 10**6 + number, wanted).question
+            shown = [family_of(r) for r in (await memory.recall(probe)).successes]
+            one_right += wanted in shown
+            all_right += bool(shown) and all(f == wanted for f in shown)
+        return Grown(capacity, store.count(), largest, one_right, all_right)
 
 
-async def poisoning(embedder: Embedder, folder: Path) -> None:
-    print(
-        f"\npoisoning: {PLANTED} planted of {CLEAN + PLANTED} episodes, judged by a model that was"
-        " taken in"
-    )
-    for mode in (False, True):
-        luck = random.Random(3)
-        with SqliteStore(folder / f"poison{mode}.db") as store:
-            memory = WorkflowMemory(store, embedder, rules=Rules(trust_mode=mode))
-            targets = list(FAMILIES)[:PLANTED]
-            for number in range(CLEAN):
-                await memory.remember(
-                    made(luck, number, luck.choice(list(FAMILIES)), domain=f"site{number}.example")
-                )
-            for number, target in enumerate(targets):
-                fake = made(luck, 1000 + number, target, judge="panel", domain="planted.example")
-                await memory.remember(fake)
-            shown = planted = 0
-            for number in range(PROBES):
-                probe = made(luck, 5000 + number, luck.choice(targets)).question
-                found = (await memory.recall(probe)).successes
-                shown += len(found)
-                planted += sum("planted.example" in r.workflow.source_domains for r in found)
-            print(
-                f"  trust mode {'on ' if mode else 'off'}: planted {share(planted, shown)} recalled"
+async def poisoning(embedder: Embedder, folder: Path, size: Size, trust_mode: bool) -> list[bool]:
+    """Of each workflow recalled, whether it was planted."""
+    luck, targets = random.Random(3), list(FAMILIES)[: size.planted]
+    with SqliteStore(folder / f"poison{trust_mode}.db") as store:
+        memory = WorkflowMemory(store, embedder, rules=Rules(trust_mode=trust_mode))
+        for number in range(size.clean):
+            await memory.remember(
+                made(luck, number, luck.choice(list(FAMILIES)), domain=f"site{number}.example")
             )
+        for number, target in enumerate(targets):
+            fake = made(luck, 1000 + number, target, judge="panel", domain="planted.example")
+            await memory.remember(fake)
+        recalled: list[Recalled] = []
+        for number in range(size.probes):
+            probe = made(luck, 5000 + number, luck.choice(targets)).question
+            recalled += (await memory.recall(probe)).successes
+    return ["planted.example" in item.workflow.source_domains for item in recalled]
 
 
-async def isolation(embedder: Embedder, folder: Path) -> None:
+async def isolation(embedder: Embedder, folder: Path, size: Size) -> list[bool]:
+    """Of each workflow recalled, whether it is the other namespace's."""
     with SqliteStore(folder / "isolation.db") as store:
         memories = {ns: WorkflowMemory(store, embedder, namespace=ns) for ns in ("left", "right")}
         luck = random.Random(4)
-        for number in range(400):
+        for number in range(size.kept):
             side = luck.choice(list(memories))
             await memories[side].remember(made(luck, number, luck.choice(list(FAMILIES))))
-        crossed = returned = 0
-        for number in range(RECALLS):
+        crossed: list[bool] = []
+        for number in range(size.recalls):
             side = luck.choice(list(memories))
             probe = made(luck, 10**5 + number % 500, luck.choice(list(FAMILIES))).question
             found = await memories[side].recall(probe)
-            for recalled in (*found.successes, *found.failures):
-                returned += 1
-                crossed += recalled.workflow.namespace != side
+            items = (*found.successes, *found.failures)
+            crossed += [recalled.workflow.namespace != side for recalled in items]
+    return crossed
+
+
+async def report(part: str, embedder: Embedder, data: Path | None, folder: Path) -> None:
+    size = Size()
+    if part == "family":
+        if data is None:
+            sys.exit("family needs --data, the folder of real questions")
+        told = await family(embedder, data, folder, size)
         print(
-            f"\nisolation: {RECALLS} recalls in two namespaces returned {returned} workflows,"
-            f" {crossed} of the other's"
+            f"\nfamily: {told.questions} of {size.stream} questions had a success of their family"
         )
+        print("behind them and were shown something; of the successes shown, of their own family:")
+        for arm, count in told.hits.items():
+            print(f"  {arm:8} {share(count, told.shown)}")
+        print(f"  the store holds {told.workflows} workflows")
+    elif part == "growth":
+        print(f"\ngrowth: {size.episodes} episodes over {len(FAMILIES)} procedures, then probes")
+        for grown in await growth(embedder, folder, size):
+            bound = f"at most {grown.capacity}" if grown.capacity else "unbounded"
+            print(f"  {bound:12} workflows {grown.workflows:4}, never more than {grown.largest}")
+            print(f"    right family among the two shown {share(grown.one_right, size.probes)}")
+            print(f"    all shown of the right family    {share(grown.all_right, size.probes)}")
+    elif part == "poisoning":
+        print(
+            f"\npoisoning: {size.planted} planted beside {size.clean}, judged by a model that was"
+        )
+        print("taken in; the planted share of what is recalled:")
+        for mode in (False, True):
+            planted = await poisoning(embedder, folder, size, mode)
+            print(f"  trust mode {'on ' if mode else 'off'} {share(sum(planted), len(planted))}")
+    else:
+        crossed = await isolation(embedder, folder, size)
+        print(f"\nisolation: {size.recalls} recalls in two namespaces returned {len(crossed)}")
+        print(f"workflows, {sum(crossed)} of the other's")
 
 
 def chosen(parts: str) -> Iterator[str]:
@@ -270,13 +313,7 @@ async def run(options: argparse.Namespace) -> None:
     embedder = Kept(MiniLM(place(load_settings().settings.folder, known("minilm")).parent))
     with tempfile.TemporaryDirectory() as folder:
         for part in chosen(options.parts):
-            if part == "family":
-                if options.data is None:
-                    sys.exit("family needs --data, the folder of real questions")
-                await family(embedder, options.data, Path(folder))
-            else:
-                parts = {"growth": growth, "poisoning": poisoning, "isolation": isolation}
-                await parts[part](embedder, Path(folder))
+            await report(part, embedder, options.data, Path(folder))
 
 
 def main() -> None:
