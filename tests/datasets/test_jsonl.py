@@ -8,7 +8,7 @@ import pytest
 
 from mia.datasets.jsonl import load, question_of
 from mia.errors import InputError
-from mia.types import Question
+from mia.types import Picture, Question
 
 
 def jsonl(tmp_path: Path, *lines: bytes) -> Path:
@@ -97,3 +97,38 @@ def test_no_file_and_an_empty_one_are_refused(tmp_path: Path) -> None:
 def test_half_a_character_is_no_question() -> None:
     with pytest.raises(InputError, match="here: the question is not UTF-8 text"):
         question_of("Where is \udcff?", "here")
+
+
+def kept(reference: str, name: str) -> Picture:
+    if not reference.endswith(".jpg"):
+        raise InputError(f"{reference} is no picture")
+    return Picture(id=reference[0] * 64, width=1, height=1, name=name)
+
+
+def test_pictures_are_taken_in_under_the_id_of_their_row(tmp_path: Path) -> None:
+    lines = (
+        b'{"question": "Who is this?", "id": "one", "image": "a.jpg"}',
+        b'{"question": "Who is this?", "images": ["b.jpg", "c.jpg"], "caption": "two cats"}',
+        b'{"question": "Who is this?", "images": []}',
+    )
+    one, two, none = load(jsonl(tmp_path, *lines), kept)
+    assert [picture.name for picture in one.pictures] == ["one"]
+    assert [picture.id[0] for picture in two.pictures] == ["b", "c"]
+    assert one.modality == two.modality == "text-image" and none.modality == "text"
+
+
+def test_the_same_words_about_another_picture_are_another_question(tmp_path: Path) -> None:
+    lines = (
+        b'{"question": "Where is this?", "image": "a.jpg"}',
+        b'{"question": "Where is this?", "image": "b.jpg"}',
+    )
+    one, two = load(jsonl(tmp_path, *lines), kept)
+    assert one.id != two.id
+
+
+def test_a_picture_that_cannot_be_read_is_named_with_its_line(tmp_path: Path) -> None:
+    lines = jsonl(tmp_path, b'{"question": "Who?"}', b'{"question": "Who?", "image": "a.exe"}')
+    with pytest.raises(InputError, match=r"line 2: a\.exe is no picture"):
+        load(lines, kept)
+    with pytest.raises(InputError, match="line 2: questions with pictures cannot be asked here"):
+        load(lines)

@@ -1,18 +1,24 @@
-"""Questions in a JSONL file: `{question, id?, answers? | answer?, family?, task?, caption?}`."""
+"""Questions in a JSONL file: `{question, id?, answers? | answer?, family?, task?, caption?,
+image? | images?}`."""
 
 from __future__ import annotations
 
 import hashlib
 from codecs import BOM_UTF8
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from mia.errors import InputError
-from mia.types import Question
+from mia.types import Picture, Question
 
 MAX_CHARS = 20_000
 """A longer question is a mistake: a document where a question was meant."""
+
+
+Taken = Callable[[str, str], Picture]
+"""The picture behind a path or a URL as a row has it, under the row's id. Raises InputError."""
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -23,10 +29,13 @@ class _Row(msgspec.Struct, frozen=True):
     family: str | None = None
     task: str | None = None
     caption: str | None = None
+    image: str | None = None
+    images: list[str] | None = None
 
 
-def load(path: Path) -> tuple[Question, ...]:
-    """All questions of a file, or InputError naming the first line that cannot be used."""
+def load(path: Path, taken: Taken | None = None) -> tuple[Question, ...]:
+    """All questions of a file, or InputError naming the first line that cannot be used. Without
+    `taken`, pictures cannot be used."""
     if not path.is_file():
         raise InputError(f"no questions at {path}")
     questions: list[Question] = []
@@ -35,7 +44,7 @@ def load(path: Path) -> tuple[Question, ...]:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
-            question = _question(line, f"{path} line {number}")
+            question = _question(line, f"{path} line {number}", taken)
             if question.id in seen:
                 raise InputError(
                     f"{path} line {number}: the id {question.id!r} stands in line "
@@ -48,7 +57,7 @@ def load(path: Path) -> tuple[Question, ...]:
     return tuple(questions)
 
 
-def _question(line: bytes, where: str) -> Question:
+def _question(line: bytes, where: str, taken: Taken | None) -> Question:
     try:
         row = msgspec.json.decode(line.removeprefix(BOM_UTF8), type=_Row)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -62,7 +71,20 @@ def _question(line: bytes, where: str) -> Question:
         family=row.family,
         task=row.task,
         caption=row.caption,
+        pictures=_pictures(row, where, taken),
     )
+
+
+def _pictures(row: _Row, where: str, taken: Taken | None) -> tuple[Picture, ...]:
+    named = row.images or ([row.image] if row.image is not None else [])
+    if not named:
+        return ()
+    if taken is None:
+        raise InputError(f"{where}: questions with pictures cannot be asked here")
+    try:
+        return tuple(taken(each, "" if row.id is None else str(row.id)) for each in named)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def question_of(
@@ -74,6 +96,7 @@ def question_of(
     family: str | None = None,
     task: str | None = None,
     caption: str | None = None,
+    pictures: tuple[Picture, ...] = (),
 ) -> Question:
     """A question that can be asked. Raises InputError for an empty or an endless one."""
     asked = text.strip()
@@ -85,11 +108,14 @@ def question_of(
         raise InputError(
             f"{where}: the question has {len(asked):,} characters; at most {MAX_CHARS:,} are taken"
         )
+    # "Where is this?" is another question with every picture
+    whole = "\n".join((asked, *(picture.id for picture in pictures)))
     return Question(
         text=asked,
-        id=id or hashlib.sha256(asked.encode()).hexdigest()[:16],
+        id=id or hashlib.sha256(whole.encode()).hexdigest()[:16],
         answers=answers,
         task=task,
         family=family,
         caption=caption,
+        pictures=pictures,
     )
