@@ -124,8 +124,9 @@ class ClosedBook:
 
 def team_of(arm: str, house: House, record: RunRecord, store: Path) -> Team:
     tools = [TextSearch(house.search, house.settings.search.passages)]
-    reader = ModelReader(house.engine.role("reader")) if arm != "rules" else RuleReader()
-    executor = ClosedBook(house.engine.role()) if arm == "closed" else Stepwise(reader, tools)
+    engine = house.engines.engine
+    reader = ModelReader(engine.role("reader")) if arm != "rules" else RuleReader()
+    executor = ClosedBook(engine.role()) if arm == "closed" else Stepwise(reader, tools)
     planners = {"closed": Whole(), "oneshot": Whole(), "rules": ProcedurePlanner()}
     memory = NoMemory()
     if arm == "memory":
@@ -133,7 +134,7 @@ def team_of(arm: str, house: House, record: RunRecord, store: Path) -> Team:
     return Team(
         captioner=Blind(),
         memory=memory,
-        planner=planners.get(arm) or StepwisePlanner(house.engine.role("planner")),
+        planner=planners.get(arm) or StepwisePlanner(engine.role("planner")),
         executor=executor,
         judge=ExactMatch(),
         record=record,

@@ -22,12 +22,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from mia.config import load
+from mia.engines import adapters
 from mia.executors.stepwise.reader import reading_messages, span_grammar
 from mia.model import Grammar, Sampling
 from mia.models.catalog import known, place
 from mia.models.llama_cpp import Engine, chatml
 from mia.snippets import snippet
-from mia.team import adapters
 from mia.types import Passage
 
 READINGS = 8

@@ -76,7 +76,7 @@ async def throughput(folder: Path) -> None:
         captioner=Blind(),
         memory=WorkflowMemory(store, ToyEmbedder()),
         planner=Conversational(model),
-        executor=React(model, lambda _: (TextSearch(search),)),
+        executor=React(model, lambda _, __: (TextSearch(search),)),
         judge=ExactMatch(),
         record=journal.open_run("overhead", ""),
     )

@@ -26,8 +26,8 @@ import time
 from pathlib import Path
 
 from mia.config import load, rest_idle_threads
+from mia.engines import adapters
 from mia.models.catalog import known, place
-from mia.team import adapters
 
 
 def main() -> None:

@@ -24,14 +24,14 @@ FLOORS: dict[str, int] = {
     "routers": 3, "captioners": 3, "demo": 3, "journal": 3,
     "solve": 4,
     "testing": 5,
-    "team": 6,
+    "sources": 6, "engines": 6, "team": 6,
     "servers": 7, "cli": 7, "door": 7, "__main__": 8, "__init__": 8,
 }  # fmt: skip
 SHELVES = {"models", "search", "tools", "providers", "image_search", "memories", "planners",
            "executors", "judges", "datasets", "routers", "captioners"}  # fmt: skip
 # What one shelf may take from another: the same words about the same thing, said once.
 BETWEEN_SHELVES: dict[tuple[str, str], str] = {}
-ASSEMBLERS = {"team", "servers", "cli", "door", "testing", "__main__"}
+ASSEMBLERS = {"team", "sources", "engines", "servers", "cli", "door", "testing", "__main__"}
 MAX_FILE, MAX_FUNCTION, MAX_SOLVE = 400, 60, 120
 
 

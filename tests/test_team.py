@@ -10,6 +10,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from mia.config import Endpoint, Executor, Loaded, Memory, Models, Planner, Secrets, Settings
+from mia.engines import adapters, missing_models
 from mia.errors import ConfigError, MissingError
 from mia.executors.react.loop import React
 from mia.executors.react.tagged import Tagged
@@ -23,7 +24,7 @@ from mia.planners.routed import Routed
 from mia.planners.stepwise import StepwisePlanner
 from mia.routers.by_likeness import ByLikeness
 from mia.routers.by_model import ByModel
-from mia.team import House, adapters, missing_models
+from mia.team import House
 
 SERVED = Endpoint(base_url="http://127.0.0.1:9/v1", model="m")
 
@@ -147,8 +148,8 @@ def test_the_judge_is_the_one_named(tmp_path: Path) -> None:
 def test_a_role_without_an_endpoint_takes_the_default(tmp_path: Path) -> None:
     own = Endpoint(base_url="http://127.0.0.1:8/v1", model="own")
     with house(tmp_path, models=Models(default=SERVED, judge=own)) as made:
-        assert made.endpoint("planner") == SERVED
-        assert made.endpoint("judge") == own
+        assert made.engines.endpoint("planner") == SERVED
+        assert made.engines.endpoint("judge") == own
 
 
 def test_only_what_the_settings_use_is_missed(tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ def test_a_corpus_that_is_not_there_is_named(tmp_path: Path) -> None:
     made = house(tmp_path)
     made.corpus = tmp_path / "nowhere.jsonl"
     with made, pytest.raises(MissingError, match=r"nowhere\.jsonl"):
-        made.index()
+        made.sources.index()
 
 
 def test_the_adapters_are_shipped_with_the_package() -> None:

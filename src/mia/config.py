@@ -21,6 +21,9 @@ _Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 _Seconds = Annotated[float, msgspec.Meta(gt=0)]
+_Dollars = Annotated[float, msgspec.Meta(ge=0)]
+_Rate = Annotated[float, msgspec.Meta(gt=0)]
+ProviderName = Literal["serper", "brave", "tavily", "exa", "searxng", "wikipedia", "ddgs"]
 _Postgres = Annotated[str, msgspec.Meta(pattern="^postgres(ql)?://")]
 
 
@@ -36,6 +39,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     concurrency: _Positive = 8
     grammars: bool = False
     """Whether the server takes llama.cpp grammars."""
+    sees: bool = False
+    """Whether the model takes pictures."""
     dollars_per_million_prompt: float = 0.0
     dollars_per_million_completion: float = 0.0
 
@@ -76,13 +81,93 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The environment variable that holds the database's password, where `store` names none."""
 
 
+class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One search API of the web, and how it may be used."""
+
+    key_env: str = ""
+    """The environment variable that holds the key; the provider is used where it is set."""
+    base_url: str | None = None
+    """None for the provider's own."""
+    per_second: _Rate = 1.0
+    """Requests."""
+    burst: _Positive = 2
+    """Requests that may come at once after a pause."""
+    price: _Dollars | None = None
+    """US dollars a request, where yours is not the list price."""
+    dollars_a_day: _Dollars | None = 10.0
+    """No request that would cost more than is left of it; None for no bound."""
+
+
+class Web(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the web is searched and read. One key is enough."""
+
+    order: tuple[ProviderName, ...] = (
+        "serper", "brave", "tavily", "exa", "searxng", "wikipedia"
+    )  # fmt: skip
+    """Who is asked first; the next ones where that fails. Those without a key are passed over."""
+    serper: Provider = Provider(key_env="SERPER_API_KEY", per_second=20.0, burst=20)
+    brave: Provider = Provider(key_env="BRAVE_API_KEY")
+    tavily: Provider = Provider(key_env="TAVILY_API_KEY", per_second=2.0)
+    exa: Provider = Provider(key_env="EXA_API_KEY", per_second=5.0)
+    searxng: Provider = Provider(per_second=2.0)
+    """Used where `base_url` is set."""
+    wikipedia: Provider = Provider()
+    ddgs: Provider = Provider(per_second=0.5)
+    """Best effort: it reads other engines' pages. Used only where `order` names it."""
+    contact: str = "its user has set no contact"
+    """Told to Wikipedia, which wants to know who asks: an e-mail address or a web page."""
+    dollars_a_run: _Dollars | None = None
+    """What one command, or one server while it runs, may spend on searching."""
+    deadline: _Seconds = 20.0
+    """Seconds for one query, over all providers."""
+    cache: bool = True
+    """Whether answers are used again: searches for a day, pages for a week."""
+    allow: tuple[str, ...] = ()
+    """Hosts, as host or host:port, whose pages may be read though they are internal."""
+
+
+class Images(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where pictures are looked up, in this order."""
+
+    caches: tuple[str, ...] = ()
+    """Folders of `<question id>/meta.json` with pictures, as the published system has them."""
+    index: str | None = None
+    """A folder that `mia images build` made; None for the one in the home, where there is one."""
+    encoder: str | None = None
+    """The ONNX model that the index was built with, if with one."""
+    vision_key_env: str = "GOOGLE_VISION_API_KEY"
+    """Google Vision is sent the picture itself where this variable is set."""
+    vision_url: str | None = None
+    lens: Literal["serper", "serpapi"] | None = None
+    """Google Lens by way of a provider. It is sent the address of the picture, if it has one."""
+    lens_consent: bool = False
+    """That addresses of pictures may be sent to it."""
+    lens_url: str | None = None
+    serpapi_key_env: str = "SERPAPI_API_KEY"
+
+
 class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where evidence comes from."""
 
+    source: Literal["auto", "corpus", "web"] = "auto"
+    """auto: the corpus that is named; else the web, where a key or a SearXNG is set; else the
+    built-in demo corpus."""
     passages: _Positive = 5
     """How many a query returns."""
     corpus: str | None = None
     """A corpus file or folder, or an index built from one; None for the built-in demo corpus."""
+    web: Web = Web()
+    images: Images = Images()
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How servers may be reached."""
+
+    token_env: str = "MIA_SERVER_TOKEN"
+    """The environment variable that holds the bearer token that clients send. Without a token only
+    this machine is served."""
+    names: tuple[str, ...] = ()
+    """Host names the servers are reached by, beside those of this machine."""
 
 
 class Planner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -120,6 +205,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     models: Models = Models()
     memory: Memory = Memory()
     search: Search = Search()
+    server: Server = Server()
     planner: Planner = Planner()
     executor: Executor = Executor()
     budget: Budget = Budget()

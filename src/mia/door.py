@@ -11,10 +11,11 @@ from ulid import ULID
 
 from mia.config import load
 from mia.datasets.jsonl import question_of
+from mia.engines import missing_models
 from mia.errors import MissingError
 from mia.executor import Watch, unwatched
 from mia.solve import Team, solve
-from mia.team import House, missing_models
+from mia.team import House
 from mia.types import Episode, Recollection
 
 

@@ -8,18 +8,21 @@ from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
 
 from msgspec.structs import replace
 
 from mia import config
-from mia.config import Endpoint, Loaded
-from mia.demo import world
+from mia.captioner import Captioner
+from mia.captioners.by_model import ByModel as DescribedByModel
+from mia.captioners.by_search import BySearch
+from mia.captioners.none import Blind
+from mia.config import Loaded
+from mia.engines import Engines
 from mia.errors import ConfigError, MissingError
 from mia.executor import Executor
-from mia.executors.react.loop import React
+from mia.executors.react.loop import React, Seen
 from mia.executors.react.native import Native
 from mia.executors.react.tagged import Tagged
 from mia.executors.stepwise.executor import Stepwise
@@ -39,16 +42,10 @@ from mia.memories.workflow.sqlite import SqliteStore
 from mia.memories.workflow.store import Store
 from mia.memory import Memory
 from mia.model import Embedder, Model
-from mia.models.catalog import known, place, present
-from mia.models.llama_cpp import Engine
-from mia.models.minilm import MiniLM
-from mia.models.openai_compatible import OpenAICompatible, OpenAIEmbeddings, Prices
 from mia.models.recorded import (
-    RecordedEmbedder,
-    RecordedModel,
+    RecordedImageSearch,
     RecordedSearch,
-    ReplayEmbedder,
-    ReplayModel,
+    ReplayImageSearch,
     ReplaySearch,
     Tape,
 )
@@ -58,23 +55,21 @@ from mia.planners.conversational import Conversational
 from mia.planners.routed import Routed
 from mia.planners.stepwise import SAMPLING as TYPED
 from mia.planners.stepwise import StepwisePlanner
-from mia.retry import Policy, Retry
 from mia.router import Router
 from mia.routers.by_likeness import ByLikeness
 from mia.routers.by_model import ByModel
-from mia.search import corpus
-from mia.search.bm25 import BM25, build, is_index
 from mia.solve import Team
-from mia.tool import Search
+from mia.sources import Say, Sources
+from mia.tool import ImageSearch, Search, Tool
+from mia.tools.image_search import PictureSearch
 from mia.tools.open_page import OpenPage
 from mia.tools.text_search import TextSearch
+from mia.types import Picture, Question
 
 T = TypeVar("T")
 
-ADAPTERS = ("planner", "reader")
 _EXPLORING = 1.0
 """The temperature of all candidate plans but the first."""
-Say = Callable[[str], None]
 
 
 def silent(_: str) -> None:
@@ -92,6 +87,8 @@ class House:
     corpus: Path | None = None
     """A corpus or an index; None for the one in the settings, or the demo's."""
     say: Say = silent
+    web: bool = False
+    """Whether to search the web, whatever the settings say."""
     record: Path | None = None
     """A tape to write every model, embedder and search call to."""
     replay: Path | None = None
@@ -147,10 +144,31 @@ class House:
         return PostgresStore(address, password=password)
 
     @cached_property
+    def engines(self) -> Engines:
+        """Who thinks."""
+        return Engines(
+            loaded=self.loaded, shown=lambda picture: self.sources.pictures.data_url(picture),
+            recorded=self._recorded, replayed=self._replayed, connections=self._connections,
+        )  # fmt: skip
+
+    @property
+    def embedder(self) -> Embedder:
+        """What memory is found by."""
+        return self.engines.embedder
+
+    @cached_property
+    def sources(self) -> Sources:
+        """Where evidence comes from."""
+        return Sources(
+            loaded=self.loaded, corpus=self.corpus, web_only=self.web, say=self.say,
+            open=self._open, connections=self._connections,
+        )  # fmt: skip
+
+    @cached_property
     def search(self) -> Search:
         if self._replayed is not None:
             return ReplaySearch(self._replayed)
-        search = BM25(self.index())
+        search = self.sources.search
         return RecordedSearch(search, self._recorded) if self._recorded is not None else search
 
     @cached_property
@@ -161,96 +179,43 @@ class House:
     def _replayed(self) -> Tape | None:
         return Tape.existing(self.replay) if self.replay else None
 
-    def index(self) -> Path:
-        """The index of the corpus, built when it is not there yet."""
-        chosen = self.corpus or (
-            Path(self.settings.search.corpus) if self.settings.search.corpus else None
+    def picture(self, reference: str, name: str = "", beside: Path | None = None) -> Picture:
+        """The picture behind a path or a URL, taken into the picture folder. Raises InputError."""
+        return self.complete(self.sources.picture(reference, name, beside))
+
+    def beside(self, rows: Path) -> Callable[[str, str], Picture]:
+        """`picture` for the rows of a file: paths stay in its folder."""
+        return lambda reference, name: self.picture(reference, name, rows.parent)
+
+    def check_sight(self) -> None:
+        """Raises ConfigError where pictures would be of no use to anybody."""
+        roles = ("manager", "planner", "executor")
+        if any(map(self.engines.sees, roles)) or self.sources.knows_pictures:
+            return
+        raise ConfigError(
+            "nobody here can see: set `sees = true` on an endpoint whose model takes pictures, or"
+            " build an index of labelled pictures (mia images build) and name it in [search.images]"
         )
-        if chosen is None:
-            chosen = self._demo_corpus()
-        if is_index(chosen):
-            return chosen
-        if not chosen.exists():
-            raise MissingError(f"no corpus at {chosen}")
-        folder = self.settings.folder / "indexes" / corpus.identity(chosen)
-        if not is_index(folder):
-            self.say(f"indexing {chosen} ...")
-            count = build(corpus.passages(chosen), folder, source=str(chosen))
-            self.say(f"indexed {count:,} passages")
-        return folder
-
-    def _demo_corpus(self) -> Path:
-        folder = self.settings.folder / "demo"
-        world.write(folder)
-        return folder / "corpus.jsonl"
-
-    def endpoint(self, role: str) -> Endpoint | None:
-        """The endpoint that plays a role; None where the embedded model does."""
-        models = self.settings.models
-        named = {"manager": models.manager, "planner": models.planner,
-                 "executor": models.executor, "judge": models.judge}  # fmt: skip
-        return named[role] or models.default
-
-    def model(self, role: str, adapter: str | None = None) -> Model:
-        """The model of a role; `adapter` is what the embedded engine speaks through."""
-        if self._replayed is not None:
-            return ReplayModel(self._replayed, role)
-        endpoint = self.endpoint(role)
-        model = self.engine.role(adapter) if endpoint is None else self._remote(endpoint)
-        return RecordedModel(model, self._recorded, role) if self._recorded is not None else model
-
-    def _remote(self, endpoint: Endpoint) -> OpenAICompatible:
-        policy = Policy(deadline=endpoint.deadline, concurrency=endpoint.concurrency)
-        model = OpenAICompatible(
-            endpoint.base_url,
-            endpoint.model,
-            api_key=self.loaded.secrets.key(endpoint.api_key_env),
-            retry=Retry(policy),
-            prices=Prices(
-                prompt=endpoint.dollars_per_million_prompt,
-                completion=endpoint.dollars_per_million_completion,
-            ),
-            grammars=endpoint.grammars,
-        )
-        self._connections.push_async_callback(model.aclose)
-        return model
 
     @cached_property
-    def engine(self) -> Engine:
-        """The embedded model with its two adapters."""
-        settings = self.settings
-        model = (
-            Path(settings.smollm2)
-            if settings.smollm2
-            else place(settings.folder, known("smollm2-135m"))
-        )
-        config.rest_idle_threads()
-        return Engine(model, adapters(), settings.threads or None)
-
-    @cached_property
-    def embedder(self) -> Embedder:
-        """What memory is found by."""
-        endpoint = self.settings.models.embedder
+    def image_search(self) -> ImageSearch | None:
+        """Where pictures are looked up; None where the settings name nothing."""
+        if not self.sources.knows_pictures:
+            return None
         if self._replayed is not None:
-            return ReplayEmbedder(self._replayed, endpoint.model if endpoint else MiniLM.name)
-        embedder: Embedder
-        if endpoint is None:
-            embedder = MiniLM(place(self.settings.folder, known("minilm")).parent)
-        else:
-            embedder = self._remote_embedder(endpoint)
+            return ReplayImageSearch(self._replayed)
+        search = self.sources.similar
+        return search if self._recorded is None else RecordedImageSearch(search, self._recorded)
+
+    def captioner(self) -> Captioner:
+        """Who says what a question's pictures show."""
+        if self.engines.sees("manager"):
+            return DescribedByModel(self.engines.model("manager"))
         return (
-            RecordedEmbedder(embedder, self._recorded) if self._recorded is not None else embedder
+            Blind()
+            if self.image_search is None
+            else BySearch(self.image_search, PictureSearch.name)
         )
-
-    def _remote_embedder(self, endpoint: Endpoint) -> OpenAIEmbeddings:
-        embedder = OpenAIEmbeddings(
-            endpoint.base_url,
-            endpoint.model,
-            api_key=self.loaded.secrets.key(endpoint.api_key_env),
-            retry=Retry(Policy(deadline=endpoint.deadline, concurrency=endpoint.concurrency)),
-        )
-        self._connections.push_async_callback(embedder.aclose)
-        return embedder
 
     @cached_property
     def memory(self) -> WorkflowMemory:
@@ -270,14 +235,14 @@ class House:
             ),
             capacity=chosen.capacity,
             withhold=chosen.withhold,
-            manager=Manager(self.model("manager")) if asked is not None else None,
+            manager=Manager(self.engines.model("manager")) if asked is not None else None,
         )
 
     @property
     def stepwise(self) -> bool:
         """Whether plans are typed: what the embedded model needs, and can be asked of others."""
         kind = self.settings.executor.kind
-        embedded = self.endpoint("executor") is None
+        embedded = self.engines.endpoint("executor") is None
         if embedded and kind == "react":
             raise ConfigError("react needs an endpoint; the embedded model runs stepwise only")
         return embedded or kind == "stepwise"
@@ -293,7 +258,7 @@ class House:
 
     def planner(self, memory: bool = True) -> Planner:
         """Who plans; where several plans are drawn, with the router that picks one."""
-        model = self.model("planner", "planner" if self.stepwise else None)
+        model = self.engines.model("planner", "planner" if self.stepwise else None)
         count = self.settings.planner.candidates
         if count == 1:
             return self._planner(model)
@@ -311,42 +276,52 @@ class House:
         return Conversational(model, replace(PROSE, temperature=temperature))
 
     def router(self) -> Router:
-        chosen, asked = self.settings.planner.router, self.endpoint("manager")
+        chosen, asked = self.settings.planner.router, self.engines.endpoint("manager")
         if chosen == "model" and asked is None:
             raise ConfigError("the model router needs an endpoint; set [models.manager]")
         if chosen == "likeness" or asked is None:
             return ByLikeness()
-        return ByModel(self.model("manager"))
+        return ByModel(self.engines.model("manager"))
 
     def executor(self) -> Executor:
         stepwise, passages = self.stepwise, self.settings.search.passages
-        search, model = self.search, self.model("executor", "reader")
+        search, model = self.search, self.engines.model("executor", "reader")
         if stepwise:
-            tools = [TextSearch(search, passages)]
-            return Stepwise(ModelReader(model), tools, self.settings.budget)
+            return Stepwise(
+                ModelReader(model), [TextSearch(search, passages)], self.settings.budget
+            )
+        images = self.image_search
+
+        def tools(asked: Question, seen: Seen) -> tuple[Tool, ...]:
+            text = (TextSearch(search, passages), OpenPage(search, seen))
+            if images is None or not asked.pictures:
+                return text
+            return (*text, PictureSearch(images, asked.pictures))
+
         return React(
             model,
-            lambda seen: (TextSearch(search, passages), OpenPage(search, seen)),
+            tools,
             self.settings.budget,
             Native() if self.settings.executor.protocol == "native" else Tagged(),
         )
 
     def judge(self) -> Judge:
         chosen = self.settings.judge
-        asked = self.endpoint("judge")
+        asked = self.engines.endpoint("judge")
         if chosen in ("reference", "panel") and asked is None:
             raise ConfigError(f"the {chosen} judge needs an endpoint; set [models.judge]")
         if chosen == "reference":
-            return Reference(self.model("judge"))
+            return Reference(self.engines.model("judge"))
         if chosen == "panel":
-            return Panel(self.model("judge"))
-        without = Panel(self.model("judge")) if chosen == "auto" and asked else None
+            return Panel(self.engines.model("judge"))
+        without = Panel(self.engines.model("judge")) if chosen == "auto" and asked else None
         return GoldFirst(ExactMatch(), without)
 
     def team(self, record: RunRecord, memory: bool = True) -> Team:
         """Everybody that solves a question, writing to one run of the journal."""
         recalled: Memory = self.memory if memory else NoMemory()
         return Team(
+            captioner=self.captioner(),
             memory=recalled,
             planner=self.planner(memory),
             executor=self.executor(),
@@ -366,21 +341,3 @@ class House:
             settings.executor, settings.budget, settings.judge, settings.namespace,
             str(self.corpus or ""), str(memory), hashlib.sha256(questions).hexdigest(),
         )  # fmt: skip
-
-
-def adapters() -> dict[str, Path]:
-    """The adapters shipped with MIA."""
-    folder = Path(str(files("mia.models"))) / "adapters"
-    return {name: folder / f"{name}.gguf" for name in ADAPTERS}
-
-
-def missing_models(loaded: Loaded) -> list[str]:
-    """The names of models that these settings need and that are not there yet."""
-    settings = loaded.settings
-    models, default = settings.models, settings.models.default
-    needed: list[str] = []
-    if not all((models.planner or default, models.executor or default)) and not settings.smollm2:
-        needed.append("smollm2-135m")
-    if models.embedder is None:
-        needed.append("minilm")
-    return [name for name in needed if not present(settings.folder, known(name))]

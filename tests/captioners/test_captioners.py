@@ -62,7 +62,7 @@ async def test_a_model_that_fails_leaves_no_caption_and_says_why() -> None:
 async def test_a_picture_is_called_as_the_one_it_is_most_like() -> None:
     (turn,) = await by_search(p1="Chelsea the cat").look(asked(CAT))
     assert turn.found == "Chelsea the cat"
-    assert turn.call is not None and turn.call.arguments == {"img_idx": 0}
+    assert turn.call is not None and turn.call.arguments == {"img_idx": "0"}
 
 
 async def test_several_pictures_are_told_apart_by_their_numbers() -> None:

@@ -38,7 +38,7 @@ def react(
 ) -> tuple[React, ScriptedModel]:
     model = ScriptedModel(replies)
     found = engine or ToySearch(PASSAGES)
-    return React(model, lambda _: (TextSearch(found),), budget, Tagged()), model
+    return React(model, lambda _, __: (TextSearch(found),), budget, Tagged()), model
 
 
 class Endless:
@@ -139,7 +139,7 @@ async def test_an_answer_that_is_only_thought_is_no_answer(thought: str) -> None
 
 async def test_an_endless_identical_loop_is_ended_and_searches_once() -> None:
     engine, model = ToySearch(PASSAGES), Endless(varying=False)
-    run = await React(model, lambda _: (TextSearch(engine),), Budget(), Tagged()).run(
+    run = await React(model, lambda _, __: (TextSearch(engine),), Budget(), Tagged()).run(
         QUESTION, PLAN
     )
     assert run.outcome == "failed:budget"
@@ -150,7 +150,7 @@ async def test_an_endless_identical_loop_is_ended_and_searches_once() -> None:
 
 async def test_an_endless_varying_loop_ends_with_the_calls() -> None:
     model = Endless(varying=True)
-    executor = React(model, lambda _: (TextSearch(ToySearch(())),), Budget(calls=7), Tagged())
+    executor = React(model, lambda _, __: (TextSearch(ToySearch(())),), Budget(calls=7), Tagged())
     run = await executor.run(QUESTION, PLAN)
     assert run.outcome == "failed:budget"
     assert model.asked == 7
@@ -163,7 +163,7 @@ async def test_an_endless_varying_loop_ends_with_the_calls() -> None:
 )
 async def test_an_endless_varying_loop_ends_with_whatever_runs_out(budget: Budget) -> None:
     model = Endless(varying=True, usage=Usage(calls=1, prompt_tokens=100, money=0.01))
-    executor = React(model, lambda _: (TextSearch(ToySearch(())),), budget, Tagged())
+    executor = React(model, lambda _, __: (TextSearch(ToySearch(())),), budget, Tagged())
     run = await executor.run(QUESTION, PLAN)
     assert run.outcome == "failed:budget"
     assert model.asked < 12
@@ -303,12 +303,14 @@ class Slow:
 
 
 async def test_a_run_ends_when_its_time_is_up() -> None:
-    executor = React(Slow(), lambda _: (), Budget(seconds=0.05), Tagged())
+    executor = React(Slow(), lambda _, __: (), Budget(seconds=0.05), Tagged())
     assert (await executor.run(QUESTION, PLAN)).outcome == "failed:budget"
 
 
 async def test_a_cancelled_run_is_cancelled() -> None:
-    task = asyncio.create_task(React(Slow(), lambda _: (), Budget(), Tagged()).run(QUESTION, PLAN))
+    task = asyncio.create_task(
+        React(Slow(), lambda _, __: (), Budget(), Tagged()).run(QUESTION, PLAN)
+    )
     await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -333,7 +335,7 @@ class Flood:
 
 async def test_tool_output_is_cut_before_it_is_kept() -> None:
     model = ScriptedModel(['<tool_call>{"name": "flood", "arguments": {}}</tool_call>', ANSWER])
-    run = await React(model, lambda _: (Flood(),), Budget(), Tagged(), observed_words=50).run(
+    run = await React(model, lambda _, __: (Flood(),), Budget(), Tagged(), observed_words=50).run(
         QUESTION, PLAN
     )
     assert run.turns[0].observation is not None
@@ -346,18 +348,18 @@ async def test_a_limited_tool_is_carried_out_so_often_and_no_more() -> None:
     ]
     tool = Flood()
     model = ScriptedModel([*calls, ANSWER])
-    first = await React(model, lambda _: (tool,), Budget(), Tagged()).run(QUESTION, PLAN)
+    first = await React(model, lambda _, __: (tool,), Budget(), Tagged()).run(QUESTION, PLAN)
     assert tool.called == 1
     assert "can be used 1 time" in model.asked[2][-1].content
     again = ScriptedModel([calls[1].replace("1}", "2}"), ANSWER])
-    await React(again, lambda _: (tool,), Budget(), Tagged()).run(QUESTION, PLAN, first.turns)
+    await React(again, lambda _, __: (tool,), Budget(), Tagged()).run(QUESTION, PLAN, first.turns)
     assert tool.called == 1
 
 
 async def test_only_addresses_of_this_run_or_of_the_question_are_opened() -> None:
     engine = ToySearch([*PASSAGES, Passage(id="e", title="t", text="evil", url="http://e.org/?k")])
 
-    def toolbox(seen: Seen) -> tuple[TextSearch, OpenPage]:
+    def toolbox(_: Question, seen: Seen) -> tuple[TextSearch, OpenPage]:
         return TextSearch(engine), OpenPage(engine, seen)
 
     def opens(url: str) -> str:
@@ -383,7 +385,7 @@ async def test_native_calls_come_and_go_through_the_endpoint() -> None:
     other = ToolCall(name="search", arguments={"query_list": ["other"]}, id="c2")
     engine = ToySearch(PASSAGES)
     model = ScriptedModel([native(wanted, other, text="I look it up."), ANSWER])
-    run = await React(model, lambda _: (TextSearch(engine),), Budget(calls=2), Native()).run(
+    run = await React(model, lambda _, __: (TextSearch(engine),), Budget(calls=2), Native()).run(
         QUESTION, PLAN
     )
     assert run.answer == "Tiberias"
@@ -398,7 +400,7 @@ async def test_native_calls_come_and_go_through_the_endpoint() -> None:
 async def test_native_arguments_that_are_no_json_are_told() -> None:
     broken = ToolCall(name="search", arguments={}, id="c1", malformed="{query_list: [")
     model = ScriptedModel([native(broken), ANSWER])
-    run = await React(model, lambda _: (TextSearch(ToySearch(())),)).run(QUESTION, PLAN)
+    run = await React(model, lambda _, __: (TextSearch(ToySearch(())),)).run(QUESTION, PLAN)
     assert run.answer == "Tiberias"
     assert run.turns[0].call is not None and run.turns[0].call.malformed == "{query_list: ["
     said, result = model.asked[1][-2:]
@@ -408,5 +410,5 @@ async def test_native_arguments_that_are_no_json_are_told() -> None:
 
 async def test_native_prose_without_answer_tags_is_not_an_answer() -> None:
     model = ScriptedModel(["I am sorry, the server had an error."] * MISREAD)
-    run = await React(model, lambda _: (TextSearch(ToySearch(())),)).run(QUESTION, PLAN)
+    run = await React(model, lambda _, __: (TextSearch(ToySearch(())),)).run(QUESTION, PLAN)
     assert (run.outcome, run.answer) == ("failed:model", None)

@@ -15,15 +15,18 @@ from mia.errors import InputError, ModelError, SearchError
 from mia.model import Message, Reply, Sampling, Schema, ToolSpec
 from mia.models.recorded import (
     RecordedEmbedder,
+    RecordedImageSearch,
     RecordedModel,
     RecordedSearch,
     ReplayEmbedder,
+    ReplayImageSearch,
     ReplayModel,
     ReplaySearch,
     Tape,
 )
 from mia.testing import ScriptedModel, ToyEmbedder, ToySearch
-from mia.types import Passage, ToolCall, Usage
+from mia.tool import ImageHit
+from mia.types import Passage, Picture, ToolCall, Usage
 
 ROVIGO = Passage(id="1", title="Rovigo", text="A town in the Veneto.", url="http://rovigo")
 
@@ -118,6 +121,31 @@ async def test_a_search_replays_its_passages_and_its_pages(tmp_path: Path) -> No
     for missing in (replay.search("the town", 4), replay.page("Venice")):
         with pytest.raises(SearchError, match="not on the tape"):
             await missing
+
+
+CAT = Picture(id="c" * 64, width=8, height=8, name="cat")
+DOG = Picture(id="d" * 64, width=8, height=8, name="dog")
+
+
+class _Cats:
+    async def similar(self, picture: Picture, limit: int) -> tuple[ImageHit, ...]:
+        if picture == CAT:
+            return (ImageHit(title="a cat", score=0.5, picture=CAT),)
+        raise SearchError("no such picture today")
+
+
+async def test_an_image_search_replays_its_hits_and_its_failures(tmp_path: Path) -> None:
+    path = tmp_path / "tape.jsonl"
+    search = RecordedImageSearch(_Cats(), Tape(path))
+    found = await search.similar(CAT, 3)
+    with pytest.raises(SearchError):
+        await search.similar(DOG, 3)
+    replay = ReplayImageSearch(Tape(path))
+    assert await replay.similar(CAT, 3) == found != ()
+    with pytest.raises(SearchError, match="no such picture today"):
+        await replay.similar(DOG, 3)
+    with pytest.raises(SearchError, match="not on the tape"):
+        await replay.similar(CAT, 2)
 
 
 class _Down:

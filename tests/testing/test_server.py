@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-import httpx
+import httpx2
 import pytest
 
 from mia.testing import FaultServer, ScriptError, faults
 
 
-def client(server: FaultServer) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=server.url, trust_env=False)
+def client(server: FaultServer) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(base_url=server.url, trust_env=False)
 
 
 async def test_the_routes_of_openai_are_answered_well_by_default() -> None:
@@ -41,7 +41,7 @@ async def test_a_script_is_played_in_order_over_one_connection() -> None:
 
 async def test_a_reset_breaks_the_body_and_not_the_next_request() -> None:
     async with FaultServer([faults.reset(), faults.ok("x")]) as server, client(server) as http:
-        with pytest.raises(httpx.ReadError):
+        with pytest.raises(httpx2.ReadError):
             await http.post("/chat/completions", json={})
         assert (await http.post("/chat/completions", json={})).status_code == 200
 
@@ -53,7 +53,7 @@ async def test_a_silent_server_neither_answers_nor_outlives_its_test() -> None:
         done, _ = await asyncio.wait(waiting, timeout=0.2)
         assert not done
     for task in waiting:
-        with pytest.raises(httpx.HTTPError):
+        with pytest.raises(httpx2.HTTPError):
             await task
     await http.aclose()
     assert asyncio.all_tasks() == {asyncio.current_task()}

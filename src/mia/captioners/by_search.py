@@ -32,7 +32,7 @@ class BySearch:
 
     async def _turn(self, at: int, picture: Picture) -> Turn:
         thought = f"What does picture {at + 1} show?"
-        call = ToolCall(name=self._tool, arguments={"img_idx": at})
+        call = ToolCall(name=self._tool, arguments={"img_idx": str(at)})
         try:
             hits = await self._engine.similar(picture, HITS)
         except SearchError as error:

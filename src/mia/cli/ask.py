@@ -24,7 +24,9 @@ def ask(
     gold: Annotated[
         list[str] | None, typer.Option("--gold", help="A right answer, to judge by. Repeatable.")
     ] = None,
+    image: options.Image = None,
     corpus: options.Corpus = None,
+    web: options.Web = False,
     no_memory: options.NoMemory = False,
     as_json: options.Json = False,
     record: options.Record = None,
@@ -36,9 +38,13 @@ def ask(
 ) -> None:
     """Asks one question: recall, plan, act, reflect, judge, remember."""
     text = sys.stdin.read() if question == "-" else question
-    asked = question_of(text, "the question", answers=tuple(gold) if gold else None)
     loaded = options.settings(config, home, namespace)
-    with options.house(loaded, corpus, record, replay) as house:
+    with options.house(loaded, corpus, record, replay, web) as house:
+        pictures = tuple(house.picture(each) for each in image or ())
+        gold_answers = tuple(gold) if gold else None
+        asked = question_of(text, "the question", answers=gold_answers, pictures=pictures)
+        if pictures:
+            house.check_sight()
         team = house.team(house.run(f"ask-{ULID()}"), memory=not no_memory)
         watch = _watch(asked, as_json, quiet)
         episode = house.complete(solve(asked, team, watch))

@@ -17,10 +17,10 @@ from mia.cli.output import console, note
 from mia.cli.stream import summary, tally
 from mia.datasets.jsonl import load
 from mia.demo import world
+from mia.engines import missing_models
 from mia.memories.workflow.store import Store
 from mia.models import catalog
 from mia.solve import Team, solve
-from mia.team import missing_models
 from mia.types import Episode, Question
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -13,11 +13,12 @@ import typer
 from mia.cli import options
 from mia.cli.output import print_json
 from mia.config import Loaded
+from mia.engines import missing_models
 from mia.errors import MIAError
 from mia.journal import Journal
 from mia.model import Message, Sampling
 from mia.models import catalog
-from mia.team import House, missing_models
+from mia.team import House
 from mia.types import Noun
 
 _FREE = 500_000_000
@@ -102,7 +103,7 @@ def _model(folder: Path, model: catalog.KnownModel, needed: bool) -> Check:
 def _endpoints(house: House) -> Iterator[Check]:
     asked: set[str] = set()
     for role in _ROLES:
-        endpoint = house.endpoint(role)
+        endpoint = house.engines.endpoint(role)
         if endpoint is None or endpoint.base_url in asked:
             continue
         asked.add(endpoint.base_url)
@@ -112,7 +113,7 @@ def _endpoints(house: House) -> Iterator[Check]:
 def _endpoint(house: House, role: str, name: str) -> Check:
     messages = (Message(role="user", content="Say yes."),)
     try:
-        reply = house.complete(house.model(role).reply(messages, sampling=_SHORT))
+        reply = house.complete(house.engines.model(role).reply(messages, sampling=_SHORT))
     except MIAError as error:
         mend = "check base_url, model and api_key_env in mia.toml"
         return Check(what=role, ok=False, said=f"{name}: {error}", mend=mend)
@@ -135,7 +136,7 @@ def _embedder(house: House) -> Iterator[Check]:
 
 def _corpus(house: House) -> Check:
     try:
-        folder = house.index()
+        folder = house.sources.index()
     except (MIAError, OSError) as error:
         return Check(what="corpus", ok=False, said=str(error), mend="mia index build CORPUS")
     return Check(what="corpus", ok=True, said=str(folder))

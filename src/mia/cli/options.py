@@ -12,9 +12,10 @@ import typer
 
 from mia.cli.output import note
 from mia.config import Loaded, load
+from mia.engines import missing_models
 from mia.errors import ConfigError, MissingError
 from mia.memories.workflow.store import Store
-from mia.team import House, missing_models
+from mia.team import House
 
 Config = Annotated[
     Path | None, typer.Option("--config", help="Settings file, in place of mia.toml.")
@@ -24,6 +25,11 @@ Namespace = Annotated[str | None, typer.Option("--namespace", help="Whose memory
 Corpus = Annotated[
     Path | None,
     typer.Option("--corpus", help="JSONL file, folder or index to search; default: the demo's."),
+]
+Web = Annotated[bool, typer.Option("--web", help="Search the web, whatever the settings say.")]
+Image = Annotated[
+    list[str] | None,
+    typer.Option("--image", help="A picture the question is about: a file or a URL. Repeatable."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 NoMemory = Annotated[bool, typer.Option("--no-memory", help="Neither recall nor remember.")]
@@ -59,15 +65,18 @@ def house(
     corpus: Path | None = None,
     record: Path | None = None,
     replay: Path | None = None,
+    web: bool = False,
 ) -> House:
     """The parts these settings describe. Raises MissingError that says how to fetch a model, and
-    ConfigError for a tape that is to be written and read at once."""
+    ConfigError for options that exclude each other."""
+    if web and corpus:
+        raise ConfigError("--web and --corpus exclude each other")
     if record and replay:
         raise ConfigError("--record and --replay exclude each other")
     missing = [] if replay else missing_models(loaded)
     if missing:
         raise MissingError(f"{missing[0]} is not here yet; run: mia models get {' '.join(missing)}")
-    return House(loaded, corpus=corpus, say=note, record=record, replay=replay)
+    return House(loaded, corpus=corpus, web=web, say=note, record=record, replay=replay)
 
 
 def opened(

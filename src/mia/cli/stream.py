@@ -48,6 +48,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def stream(
     questions: Annotated[Path, typer.Argument(help="JSONL of {question, id?, answers?}.")],
     corpus: options.Corpus = None,
+    web: options.Web = False,
     run: Annotated[
         str | None, typer.Option("--run", help="Name of the run to begin or go on with.")
     ] = None,
@@ -68,10 +69,15 @@ def stream(
 
     Killed or interrupted, the same command goes on where it stopped.
     """
-    asked = load(questions)[:limit]
     loaded = options.settings(config, home, namespace)
-    with options.house(loaded, corpus, record, replay) as house:
-        about = house.fingerprint(questions.read_bytes(), memory=not no_memory)
+    with options.house(loaded, corpus, record, replay, web) as house:
+        every = load(questions, house.beside(questions))
+        if any(question.pictures for question in every):
+            house.check_sight()
+        asked, pictures = every[:limit], (p.id for question in every for p in question.pictures)
+        about = house.fingerprint(
+            questions.read_bytes() + "".join(pictures).encode(), memory=not no_memory
+        )
         digest = hashlib.sha256(about.encode()).hexdigest()[:8]
         name = run or f"{questions.stem}-{ULID() if fresh else digest}"
         written = house.run(name, about)

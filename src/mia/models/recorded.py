@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from mia.errors import InputError, MIAError, ModelError, SearchError
 from mia.model import GREEDY, Embedder, Message, Model, Reply, Sampling, Shape, ToolSpec
-from mia.tool import Search
-from mia.types import Noun, Passage
+from mia.tool import ImageHit, ImageSearch, Search
+from mia.types import Noun, Passage, Picture
 
 T = TypeVar("T")
 
-Kind = Literal["model", "search", "page", "embed"]
+Kind = Literal["model", "search", "page", "image", "embed"]
 
 _SUMMARY = 200
 """Characters of a request that a tape shows to people."""
@@ -178,6 +178,10 @@ def _page_request(address: str) -> Request:
     return _request("page", "", address, address)
 
 
+def _image_request(picture: Picture, limit: int) -> Request:
+    return _request("image", "", picture.name or picture.id, picture, limit)
+
+
 def _embed_request(name: str, texts: Sequence[str]) -> Request:
     return _request("embed", name, " | ".join(texts), tuple(texts))
 
@@ -273,6 +277,36 @@ class ReplaySearch:
         """Raises SearchError for an address that is not on the tape."""
         pages = self._tape.play(_page_request(address), tuple[Passage, ...], SearchError)
         return pages[0] if pages else None
+
+
+class RecordedImageSearch:
+    """An ImageSearch that puts what it is asked and answers on a tape."""
+
+    def __init__(self, search: ImageSearch, tape: Tape) -> None:
+        self._search = search
+        self._tape = tape
+
+    async def similar(self, picture: Picture, limit: int) -> tuple[ImageHit, ...]:
+        """What the engine finds."""
+        request = _image_request(picture, limit)
+        try:
+            hits = await self._search.similar(picture, limit)
+        except SearchError as error:
+            self._tape.record(request, error=str(error))
+            raise
+        self._tape.record(request, hits)
+        return hits
+
+
+class ReplayImageSearch:
+    """An ImageSearch that answers from a tape."""
+
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
+
+    async def similar(self, picture: Picture, limit: int) -> tuple[ImageHit, ...]:
+        """Raises SearchError for a picture that is not on the tape."""
+        return self._tape.play(_image_request(picture, limit), tuple[ImageHit, ...], SearchError)
 
 
 class RecordedEmbedder:

@@ -12,6 +12,7 @@ from mia.testing.models import (
     ToyPlanMemory,
     ToySearch,
 )
+from mia.testing.providers import ProviderStandIns
 from mia.testing.server import FaultServer, Received
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Fault",
     "FaultServer",
     "MemoryRecord",
+    "ProviderStandIns",
     "Received",
     "ScriptError",
     "ScriptedModel",

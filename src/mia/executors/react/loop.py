@@ -27,8 +27,8 @@ T = TypeVar("T")
 
 Seen = Callable[[str], bool]
 """Whether an address stands in the question or came back from a tool in this run."""
-Toolbox = Callable[[Seen], tuple[Tool, ...]]
-"""Makes the tools of one run: `lambda seen: (TextSearch(engine), OpenPage(engine, seen))`."""
+Toolbox = Callable[[Question, Seen], tuple[Tool, ...]]
+"""Makes the tools of one run: `lambda asked, seen: (TextSearch(engine), OpenPage(engine, seen))`."""
 
 MISREAD = 3
 """Replies in a row that nobody can read before the model is given up."""
@@ -73,7 +73,7 @@ class _Run:
         self._parts = parts
         self._question = question
         self._watch = watch
-        tools = parts.tools(self._seen)
+        tools = parts.tools(question, self._seen)
         specs = tuple(map(_spec, tools))
         self._scene = Scene(question=question, plan=plan, tools=specs, carried=len(so_far))
         self._tools = Tools(tools, parts.budget, tuple(filter(_carried_out, so_far)))

@@ -1,0 +1,65 @@
+"""`mia serve`: MIA's parts over HTTP."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from mia.cli import options
+from mia.cli.output import note
+from mia.errors import MissingError
+from mia.team import House
+
+app = typer.Typer(help="Serve MIA over HTTP.", no_args_is_help=True, add_completion=False)
+
+Host = Annotated[
+    str, typer.Option("--host", help="Where to listen; beyond this machine only with a token.")
+]
+
+
+@app.callback()
+def group() -> None:
+    """Keeps `search` a command of its own while it is the only one."""
+
+
+@app.command()
+def search(
+    corpus: options.Corpus = None,
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 for a free one.")] = 8001,
+    web: Annotated[
+        bool, typer.Option("--web/--no-web", help="Whether to search and read the web as well.")
+    ] = True,
+    config: options.Config = None,
+    home: options.Home = None,
+) -> None:
+    """Serves the corpus, the web and pictures: /retrieve, /search, /image_search, /web_scrape and
+    /v1; GET /openapi.json tells what they take, GET /health and /metrics how the server is."""
+    try:
+        from mia.servers.guard import check_binding
+        from mia.servers.run import run
+        from mia.servers.search import Parts
+        from mia.servers.search import app as server
+    except ImportError as error:
+        raise MissingError(
+            f"a server needs {error.name}; run: pip install 'mia[server]'"
+        ) from error
+    loaded = options.settings(config, home)
+    chosen = loaded.settings.server
+    token = loaded.secrets.key(chosen.token_env)
+    check_binding(host, token)
+    with House(loaded, corpus=corpus, say=note) as house:
+        sources = house.sources
+        parts = Parts(
+            corpus=sources.in_corpus,
+            web=sources.online if web else None,
+            pages=sources.pages if web else None,
+            thumbnail=sources.thumbnail if web else None,
+            pictures=sources.pictures,
+            similar=sources.similar if sources.knows_pictures else None,
+        )
+        built = server(parts, token, frozenset(chosen.names))
+        with suppress(KeyboardInterrupt):
+            house.complete(run(built, host, port, note))

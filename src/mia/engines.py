@@ -1,0 +1,131 @@
+"""Puts together from settings who thinks: endpoints, the embedded model, the embedder."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+
+from mia import config
+from mia.config import Endpoint, Loaded
+from mia.model import Embedder, Model
+from mia.models.catalog import known, place, present
+from mia.models.llama_cpp import Engine
+from mia.models.minilm import MiniLM
+from mia.models.openai_compatible import OpenAICompatible, OpenAIEmbeddings, Prices
+from mia.models.openai_wire import Shown
+from mia.models.recorded import (
+    RecordedEmbedder,
+    RecordedModel,
+    ReplayEmbedder,
+    ReplayModel,
+    Tape,
+)
+from mia.retry import Policy, Retry
+
+ADAPTERS = ("planner", "reader")
+
+
+@dataclass
+class Engines:
+    """The models that settings describe, each made when it is first asked for."""
+
+    loaded: Loaded
+    shown: Shown
+    """Gives pictures to the models that see."""
+    recorded: Tape | None
+    replayed: Tape | None
+    connections: AsyncExitStack
+    """Closes what talks to servers, in the loop that it talked in."""
+
+    def endpoint(self, role: str) -> Endpoint | None:
+        """The endpoint that plays a role; None where the embedded model does."""
+        models = self.loaded.settings.models
+        named = {"manager": models.manager, "planner": models.planner,
+                 "executor": models.executor, "judge": models.judge}  # fmt: skip
+        return named[role] or models.default
+
+    def sees(self, role: str) -> bool:
+        """Whether the model of a role takes pictures."""
+        endpoint = self.endpoint(role)
+        return endpoint is not None and endpoint.sees
+
+    def model(self, role: str, adapter: str | None = None) -> Model:
+        """The model of a role; `adapter` is what the embedded engine speaks through."""
+        if self.replayed is not None:
+            return ReplayModel(self.replayed, role)
+        endpoint = self.endpoint(role)
+        model = self.engine.role(adapter) if endpoint is None else self._remote(endpoint)
+        return RecordedModel(model, self.recorded, role) if self.recorded is not None else model
+
+    def _remote(self, endpoint: Endpoint) -> OpenAICompatible:
+        policy = Policy(deadline=endpoint.deadline, concurrency=endpoint.concurrency)
+        model = OpenAICompatible(
+            endpoint.base_url,
+            endpoint.model,
+            api_key=self.loaded.secrets.key(endpoint.api_key_env),
+            retry=Retry(policy),
+            prices=Prices(
+                prompt=endpoint.dollars_per_million_prompt,
+                completion=endpoint.dollars_per_million_completion,
+            ),
+            grammars=endpoint.grammars,
+            shown=self.shown if endpoint.sees else None,
+        )
+        self.connections.push_async_callback(model.aclose)
+        return model
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The embedded model with its two adapters."""
+        settings = self.loaded.settings
+        model = (
+            Path(settings.smollm2)
+            if settings.smollm2
+            else place(settings.folder, known("smollm2-135m"))
+        )
+        config.rest_idle_threads()
+        return Engine(model, adapters(), settings.threads or None)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """What memory is found by."""
+        endpoint = self.loaded.settings.models.embedder
+        if self.replayed is not None:
+            return ReplayEmbedder(self.replayed, endpoint.model if endpoint else MiniLM.name)
+        embedder: Embedder
+        if endpoint is None:
+            embedder = MiniLM(place(self.loaded.settings.folder, known("minilm")).parent)
+        else:
+            embedder = self._remote_embedder(endpoint)
+        return RecordedEmbedder(embedder, self.recorded) if self.recorded is not None else embedder
+
+    def _remote_embedder(self, endpoint: Endpoint) -> OpenAIEmbeddings:
+        embedder = OpenAIEmbeddings(
+            endpoint.base_url,
+            endpoint.model,
+            api_key=self.loaded.secrets.key(endpoint.api_key_env),
+            retry=Retry(Policy(deadline=endpoint.deadline, concurrency=endpoint.concurrency)),
+        )
+        self.connections.push_async_callback(embedder.aclose)
+        return embedder
+
+
+def adapters() -> dict[str, Path]:
+    """The adapters shipped with MIA."""
+    folder = Path(str(files("mia.models"))) / "adapters"
+    return {name: folder / f"{name}.gguf" for name in ADAPTERS}
+
+
+def missing_models(loaded: Loaded) -> list[str]:
+    """The names of models that these settings need and that are not there yet."""
+    settings = loaded.settings
+    models, default = settings.models, settings.models.default
+    needed: list[str] = []
+    if not all((models.planner or default, models.executor or default)) and not settings.smollm2:
+        needed.append("smollm2-135m")
+    if models.embedder is None:
+        needed.append("minilm")
+    return [name for name in needed if not present(settings.folder, known(name))]

@@ -1,0 +1,66 @@
+"""What the web says of a picture, as hits."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import logging
+import re
+from collections.abc import Awaitable, Callable, Sequence
+
+from mia.errors import InputError, SearchError, StoreError
+from mia.pictures import Pictures
+from mia.tool import ImageHit
+from mia.types import Noun, Picture
+
+_log = logging.getLogger(__name__)
+
+Fetch = Callable[[str], Awaitable[bytes]]
+"""The bytes behind a URL, by whoever is allowed to go out to the web. Raises SearchError."""
+_TAG = re.compile(r"<[^<>]{0,100}>")
+_CHARS = 300
+
+
+class Found(Noun, frozen=True):
+    """One thing that an engine of the web found."""
+
+    title: str
+    page: str | None = None
+    images: tuple[str, ...] = ()
+    """URLs of the picture, the one to try first in front."""
+
+
+class Shown:
+    """Makes hits of what was found, with pictures where somebody may fetch them."""
+
+    def __init__(self, pictures: Pictures, fetch: Fetch | None = None) -> None:
+        self._pictures = pictures
+        self._fetch = fetch
+
+    async def hits(self, found: Sequence[Found], limit: int) -> tuple[ImageHit, ...]:
+        """The first so many with a title."""
+        titled = [(plain(each.title), each) for each in found]
+        chosen = [(title, each) for title, each in titled if title][:limit]
+        pictures = await asyncio.gather(*(self._picture(each) for _, each in chosen))
+        return tuple(
+            ImageHit(title=title, score=1 / number, url=each.page, picture=picture)
+            for number, ((title, each), picture) in enumerate(zip(chosen, pictures, strict=True), 1)
+        )
+
+    async def _picture(self, found: Found) -> Picture | None:
+        """The first of its pictures that can be had; a hit is worth something without one."""
+        if self._fetch is None:
+            return None
+        for url in found.images:
+            try:
+                raw = await self._fetch(url)
+                return await asyncio.to_thread(self._pictures.keep, raw, url=url)
+            except (SearchError, InputError, StoreError) as error:
+                _log.info("no picture from %s: %s", url, error)
+        return None
+
+
+def plain(text: str) -> str:
+    """A title from outside as one line of words, without markup."""
+    words = html.unescape(_TAG.sub("", text)).split()
+    return " ".join(words)[:_CHARS]

@@ -1,0 +1,143 @@
+"""Image search by Google Cloud Vision's web detection. It takes the picture itself, so it needs no
+public address; the picture goes to Google."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+
+import msgspec
+
+from mia.image_search.asking import Asker
+from mia.image_search.found import Fetch, Found, Shown
+from mia.pictures import Pictures
+from mia.provider import ProviderError
+from mia.retry import Retry
+from mia.tool import ImageHit
+from mia.types import Picture
+
+GOOGLE = "https://vision.googleapis.com"
+_MOST = 10
+"""Results asked for of each kind: many pages have no title."""
+_SURE_ENTITY = 0.5
+"""Entities below this have next to nothing to do with the picture."""
+_STATUS = {3: 400, 7: 403, 8: 429, 13: 500, 14: 503, 16: 401}
+"""Google's own error codes as those of HTTP."""
+
+
+class _Label(msgspec.Struct, frozen=True):
+    label: str = ""
+
+
+class _Entity(msgspec.Struct, frozen=True):
+    description: str = ""
+    score: float = 0.0
+
+
+class _Image(msgspec.Struct, frozen=True):
+    url: str = ""
+
+
+class _Page(msgspec.Struct, frozen=True, rename="camel"):
+    url: str = ""
+    page_title: str = ""
+    full_matching_images: list[_Image] = []
+    partial_matching_images: list[_Image] = []
+
+
+class _Detection(msgspec.Struct, frozen=True, rename="camel"):
+    best_guess_labels: list[_Label] = []
+    web_entities: list[_Entity] = []
+    full_matching_images: list[_Image] = []
+    partial_matching_images: list[_Image] = []
+    pages_with_matching_images: list[_Page] = []
+    visually_similar_images: list[_Image] = []
+
+
+class _Error(msgspec.Struct, frozen=True):
+    code: int = 0
+    message: str = ""
+
+
+class _Response(msgspec.Struct, frozen=True, rename="camel"):
+    web_detection: _Detection | None = None
+    error: _Error | None = None
+
+
+class _Reply(msgspec.Struct, frozen=True):
+    responses: list[_Response]
+
+
+class VisionImages:
+    """Google Vision. Hits have pictures where `fetch` is given."""
+
+    name = "Google Vision"
+
+    def __init__(
+        self,
+        key: str,
+        pictures: Pictures,
+        fetch: Fetch | None = None,
+        *,
+        base_url: str = GOOGLE,
+        retry: Retry | None = None,
+    ) -> None:
+        self._asker = Asker(self.name, base_url, key, retry)
+        self._key = key
+        self._pictures = pictures
+        self._shown = Shown(pictures, fetch)
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        await self._asker.aclose()
+
+    async def similar(self, picture: Picture, limit: int) -> tuple[ImageHit, ...]:
+        """What Google thinks it is first, then titles of pages that show it. Raises
+        ProviderError."""
+        raw = await asyncio.to_thread(self._pictures.bytes, picture)
+        reply = await self._asker.ask(
+            "POST",
+            "/v1/images:annotate",
+            _Reply,
+            headers={"X-Goog-Api-Key": self._key},
+            body={"requests": [_request(raw)]},
+        )
+        return await self._shown.hits(_found(self._detection(reply)), limit)
+
+    def _detection(self, reply: _Reply) -> _Detection:
+        if not reply.responses:
+            raise self._asker.unreadable("an answer without responses")
+        response = reply.responses[0]
+        if response.error is not None:
+            raise self._told(response.error)
+        return response.web_detection or _Detection()
+
+    def _told(self, error: _Error) -> ProviderError:
+        return self._asker.failure(_STATUS.get(error.code, 400), error.message)
+
+
+def _request(raw: bytes) -> dict[str, object]:
+    return {
+        "image": {"content": base64.b64encode(raw).decode()},
+        "features": [{"type": "WEB_DETECTION", "maxResults": _MOST}],
+    }
+
+
+def _found(detection: _Detection) -> list[Found]:
+    """The best guess, the pages, and what entities add to them, each title once."""
+    alike = [*detection.full_matching_images, *detection.partial_matching_images]
+    anything = tuple(image.url for image in [*alike, *detection.visually_similar_images])
+    found = [Found(title=label.label, images=anything) for label in detection.best_guess_labels[:1]]
+    for page in detection.pages_with_matching_images:
+        images = [*page.full_matching_images, *page.partial_matching_images]
+        urls = tuple(image.url for image in images)
+        found.append(Found(title=page.page_title, page=page.url or None, images=urls))
+    found += [
+        Found(title=entity.description)
+        for entity in detection.web_entities
+        if entity.score >= _SURE_ENTITY
+    ]
+    first: dict[str, Found] = {}
+    for each in found:
+        first.setdefault(each.title.casefold(), each)
+    return list(first.values())
