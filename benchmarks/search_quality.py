@@ -116,8 +116,8 @@ def ranking(folder: Path) -> Iterator[Arm]:
     """MIA's own, whole and with parts left out."""
     variants = {
         DEFAULT: Ranking(),
-        "MIA, mentioned titles weigh 4": Ranking(mentioned=4.0),
-        "MIA, mentioned titles weigh 12": Ranking(mentioned=12.0),
+        "MIA, mentioned titles weigh 6": Ranking(mentioned=6.0),
+        "MIA, mentioned titles weigh 24": Ranking(mentioned=24.0),
         "MIA, mentioned titles weigh 0": Ranking(mentioned=0.0),
         "MIA, exact title weighs 0": Ranking(exact=0.0),
         "MIA, stop words kept": Ranking(stop=frozenset()),

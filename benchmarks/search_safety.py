@@ -20,20 +20,23 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import httpcore2
 import httpx2
 
-from mia.errors import SearchError
-from mia.search.fetch import Fetcher
+from mia.errors import InputError, SearchError
+from mia.pictures import Pictures
+from mia.search.fetch import PICTURE, PICTURES, Fetcher
 from mia.search.fetch_connect import Dial, Resolve, tcp
+from mia.search.pages import from_html, from_pdf
 from mia.search.web import WebPages
 from mia.testing import Fault, FaultServer, ProviderStandIns, Received
 
@@ -354,6 +357,31 @@ BOMBS = (
     ("a page that drips", "bomb/drip"),
     ("50 kB of headers", "bomb/headers"),
 )
+PICTURE_BOMBS = (("an honest one", "picture/1.png"), ("13,000 x 13,000", "bomb/png"))
+
+
+DOCUMENTS: tuple[tuple[str, Callable[[], bytes]], ...] = (
+    ("a million line breaks", lambda: b"<br>" * 10**6),
+    ("elements that are never closed", lambda: b"<b>x" * 10**6),
+    ("nested tables", lambda: b"<table><tr><td>x" * 300_000),
+    ("nested lists", lambda: b"<ul><li>x" * 500_000),
+    ("2,000,000 attributes", lambda: b"<a b c d e f g h i j k l m n o p q r>" * 130_000),
+    (
+        "600,000 attributes of one",
+        lambda: b"<p " + b" ".join(b"a%d" % n for n in range(600_000)) + b">x",
+    ),
+    ("200,000 hidden elements", lambda: b"<p>" + b"<i hidden>x</i>y" * 200_000),
+    ("5 MB of one word", lambda: b"<p>" + b"a" * 5_000_000),
+    ("5 MB of words", lambda: b"<p>" + b"word " * 1_000_000),
+    ("5 MB of emoji and joiners", lambda: b"<p>" + "\U0001f600\u200d ".encode() * 625_000),
+    ("5 MB of braces in a style", lambda: b"<style>" + b"{" * 5_000_000 + b"</style><p>x"),
+    ("2,000,000 entities", lambda: b"<p>" + b"&#9;" * 1_250_000 + b"x"),
+    ("5 MB of noise", lambda: os.urandom(5_000_000)),
+    ("5 MB of noise as a PDF", lambda: b"%PDF-1.7\n" + os.urandom(5_000_000)),
+    ("200,000 empty objects of a PDF", lambda: b"%PDF-1.7\n" + b"1 0 obj<<>>endobj\n" * 200_000),
+    ("a PDF of nested lists", lambda: b"%PDF-1.7\n1 0 obj" + b"[" * 4_000_000),
+)
+"""Read as if they had come over the wire."""
 
 
 class Exploded(NamedTuple):
@@ -364,19 +392,48 @@ class Exploded(NamedTuple):
     growth: float
 
 
-async def exploded(url: str, place: str, server: int) -> Exploded:
-    """Reads a page as a run would."""
-    fetcher = Fetcher([place], seconds=5.0)
-    pages = WebPages(fetcher)
+def measured(read: Callable[[], str], server: int = 0) -> Exploded:
+    """What a reader says, or fails with, and what it took."""
     began = time.monotonic()
     with Memory(without=server) as memory:
         try:
-            page = await pages.page(url)
-            outcome = f"read {len(page.text):,} characters" if page else "nothing there"
+            outcome = read()
         except SearchError as error:
-            outcome = str(error).partition(": ")[2]
-    await fetcher.aclose()
+            outcome = str(error).rpartition(": ")[2]
+        except InputError as error:
+            outcome = str(error)
     return Exploded(outcome, time.monotonic() - began, memory.growth)
+
+
+async def fetched(url: str) -> str:
+    """Reads a page as a run would."""
+    fetcher = Fetcher([urlsplit(url).netloc], seconds=5.0)
+    try:
+        page = await WebPages(fetcher).page(url)
+    finally:
+        await fetcher.aclose()
+    return _told(page.text) if page else "nothing there"
+
+
+async def shown(url: str, folder: Path) -> str:
+    """Fetches a picture as an image search would, and keeps it."""
+    fetcher = Fetcher([urlsplit(url).netloc], seconds=5.0)
+    try:
+        found = await fetcher.get(url, most=PICTURE, kinds=PICTURES)
+    finally:
+        await fetcher.aclose()
+    kept = Pictures(folder).keep(found.body)
+    return f"kept with {kept.width} x {kept.height} pixels"
+
+
+def parsed(raw: bytes) -> str:
+    """Reads a document that has come."""
+    read = from_pdf if raw.startswith(b"%PDF-") else from_html
+    return _told(read(raw).text)
+
+
+def _told(text: str) -> str:
+    return f"read {len(text):,} characters"
 
 
 async def disguises() -> None:
@@ -394,19 +451,31 @@ async def disguises() -> None:
 
 def bombs() -> None:
     """Prints what came of each bomb."""
+    print("| bomb | outcome | s | growth MiB |\n|---|---|---|---|")
     command = [sys.executable, __file__, "--serve"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
         home = server.stdout.readline().strip()
-        print("| bomb | outcome | s | growth MiB |\n|---|---|---|---|")
         for what, path in BOMBS:
-            place = home.removeprefix("http://")
-            seen = asyncio.run(exploded(f"{home}/{path}", place, server.pid))
-            print(f"| {what} | {seen.outcome} | {seen.seconds:.1f} | {seen.growth:.0f} |")
+            row(
+                what, measured(lambda path=path: asyncio.run(fetched(f"{home}/{path}")), server.pid)
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            for what, path in PICTURE_BOMBS:
+                url = f"{home}/{path}"
+                seen = measured(lambda u=url: asyncio.run(shown(u, Path(folder))), server.pid)
+                row(f"{what}, as a picture", seen)
     finally:
         server.terminate()
         server.wait()
+    for what, make in DOCUMENTS:
+        row(what, measured(lambda make=make: parsed(make())))
+
+
+def row(what: str, seen: Exploded) -> None:
+    """Prints one line of the table."""
+    print(f"| {what} | {seen.outcome} | {seen.seconds:.1f} | {seen.growth:.0f} |", flush=True)
 
 
 def serve() -> None:

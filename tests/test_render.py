@@ -18,7 +18,7 @@ from mia.types import Recalled, Recollection, Workflow, WorkflowStep
 def test_neutralised_text_holds_no_opener_even_after_folding(text: str) -> None:
     clean = render.neutralise(text)
     assert "<" not in unicodedata.normalize("NFKC", clean)
-    assert len(clean) == len(text)
+    assert len(clean) == len(render.visible(text))
     assert render.neutralise(clean) == clean
 
 

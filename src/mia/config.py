@@ -115,11 +115,14 @@ class Web(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ddgs: Provider = Provider(per_second=0.5)
     """Best effort: it reads other engines' pages. Used only where `order` names it."""
     contact: str = "its user has set no contact"
-    """Told to Wikipedia, which wants to know who asks: an e-mail address or a web page."""
+    """Told to Wikipedia and to the sites that are read, who may want to know who asks: an e-mail
+    address or a web page."""
     dollars_a_run: _Dollars | None = None
     """What one command, or one server while it runs, may spend on searching."""
     deadline: _Seconds = 20.0
     """Seconds for one query, over all providers."""
+    page_seconds: _Seconds = 20.0
+    """For one page, with its redirects and pauses."""
     cache: bool = True
     """Whether answers are used again: searches for a day, pages for a week."""
     allow: tuple[str, ...] = ()

@@ -19,6 +19,17 @@ _BRACKET_TOKENS = re.compile(
     r"|CALL_ID|THINK|BEGIN_OF_IMAGE|gMASK))\]"
 )
 """Chat templates that mark turns with brackets instead of tags."""
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, but for tabs and line ends
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"
+    "\ufe00-\ufe0d\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"  # tags and variation selectors, which can spell whole sentences
+    "|(?<![\u0600-\u1fff\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])[\u200c\u200d\ufe0e\ufe0f]"
+    "|(?<=[\u200c\u200d\ufe0e\ufe0f])[\u200c\ufe0e\ufe0f]+"
+)
+"""Characters that no reader sees, and a model reads. Joiners stay where scripts and emoji need
+them."""
 _ESCAPED = str.maketrans({"<": "\\u003c", "\uff1c": "\\uff1c", "\ufe64": "\\ufe64"})
 _WORD = re.compile(r"\S+")
 _BYTES_PER_WORD = 8
@@ -35,9 +46,14 @@ _RECALLED_WORDS = 250
 
 def neutralise(text: str) -> str:
     """Text that holds no tag and no chat-template token: every `<` is another character, and
-    bracketed turn marks lose their brackets. Nothing is deleted, so nothing can close up into a
-    tag."""
-    return _BRACKET_TOKENS.sub(r"(\1)", _sendable(text).translate(_OPENERS))
+    bracketed turn marks lose their brackets. What nobody sees goes first, so nothing can close up
+    into a tag."""
+    return _BRACKET_TOKENS.sub(r"(\1)", visible(_sendable(text)).translate(_OPENERS))
+
+
+def visible(text: str) -> str:
+    """The text without characters that a reader does not see and a model does."""
+    return _INVISIBLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _sendable(text: str) -> str:

@@ -26,7 +26,7 @@ from mia.image_search.local import LocalImages
 from mia.image_search.stored import is_index as is_image_index
 from mia.image_search.vision import GOOGLE, VisionImages
 from mia.pictures import Pictures
-from mia.provider import WebImage
+from mia.provider import Provider, WebImage
 from mia.providers import brave, exa, serper, tavily
 from mia.providers.brave import Brave
 from mia.providers.ddgs import DDGS
@@ -120,14 +120,22 @@ class Sources:
         web = self._settings.web
         spending = Spending(self._folder / "spending.db", dollars_a_run=web.dollars_a_run)
         self.open.callback(spending.close)
-        sources = [self._source(name) for name in self._named]
         return Online(
-            sources,
+            self._asked,
             cache=self.cache,
             spending=spending,
             pages=self.pages.page,
             deadline=web.deadline,
         )
+
+    @cached_property
+    def _asked(self) -> list[Source]:
+        return [self._source(name) for name in self._named]
+
+    @property
+    def providers(self) -> list[Provider]:
+        """Those that can be asked, each by itself."""
+        return [source.provider for source in self._asked]
 
     @property
     def _named(self) -> tuple[config.ProviderName, ...]:
@@ -194,7 +202,8 @@ class Sources:
     @cached_property
     def fetcher(self) -> Fetcher:
         """The way out to the web."""
-        fetcher = Fetcher(self._settings.web.allow)
+        web = self._settings.web
+        fetcher = Fetcher(web.allow, contact=web.contact, seconds=web.page_seconds)
         self.connections.push_async_callback(fetcher.aclose)
         return fetcher
 

@@ -9,7 +9,7 @@ import pytest
 
 from mia.errors import InputError
 from mia.search.bm25 import build, is_index
-from mia.search.corpus import identity, passages
+from mia.search.corpus import identity, passages, state
 from mia.types import Passage
 
 GOOD = b'{"id": 1, "title": "Adige", "text": "A river.", "url": "https://wiki.example/adige"}\n'
@@ -65,42 +65,32 @@ def test_a_file_without_passages_and_no_file_at_all_are_refused(tmp_path: Path) 
         list(passages(tmp_path / "gone"))
 
 
-def test_a_folder_is_cut_into_passages_of_whole_paragraphs(tmp_path: Path) -> None:
-    long = "\n\n".join(f"Paragraph {number}. " + "word " * 98 for number in range(3))
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "the_river-adige.md").write_text("\ufeffA river.\r\n\r\nIt flows.\n")
-    (tmp_path / "tales.TXT").write_text(long)
-    (tmp_path / "empty.md").touch()
-    (tmp_path / "a folder.md").mkdir()
-    (tmp_path / "picture.png").write_bytes(b"\xff\xfe")
-    found = list(passages(tmp_path))
-    assert [(p.id, p.title) for p in found] == [
-        ("deep/the_river-adige.md#1", "the river adige"),
-        ("tales.TXT#1", "tales"),
-        ("tales.TXT#2", "tales"),
-        ("tales.TXT#3", "tales"),
-    ]
-    assert found[0].text == "A river.\n\nIt flows."
-    assert [p.text.split(". ")[0] for p in found[1:]] == [f"Paragraph {n}" for n in range(3)]
+def test_a_folder_is_a_corpus_too(tmp_path: Path) -> None:
+    (tmp_path / "river.md").write_text("It flows.")
+    assert [p.text for p in passages(tmp_path)] == ["It flows."]
 
 
-def test_a_folder_without_texts_or_with_a_broken_one_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "empty.md").touch()
-    with pytest.raises(InputError, match=r"has no text in \.md"):
-        list(passages(tmp_path))
-    (tmp_path / "latin.txt").write_bytes("Bärnstein".encode("latin-1"))
-    with pytest.raises(InputError, match=r"latin\.txt is not UTF-8"):
-        list(passages(tmp_path))
-
-
-def test_a_corpus_that_changed_has_another_identity(tmp_path: Path) -> None:
+def test_a_corpus_is_called_by_its_place_and_known_by_its_state(tmp_path: Path) -> None:
     source = jsonl(tmp_path, GOOD)
-    before = identity(source)
-    assert identity(source) == before and before.startswith("corpus-")
+    name, before = identity(source), state(source)
+    assert name.startswith("corpus-") and state(source) == before
     source.write_bytes(GOOD * 2)
-    longer = identity(source)
+    longer = state(source)
     os.utime(source, ns=(1, 1))
-    assert len({before, longer, identity(source)}) == 3
-    folder = identity(tmp_path)
-    (tmp_path / "more.md").write_text("more")
-    assert identity(tmp_path) != folder
+    assert len({before, longer, state(source)}) == 3
+    assert identity(source) == name != identity(tmp_path)
+
+
+def test_the_state_of_a_folder_is_that_of_its_documents(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    states = [state(tmp_path / "notes")]
+    for name in ("a.md", "b.txt"):
+        (tmp_path / "notes" / name).write_text("more")
+        states.append(state(tmp_path / "notes"))
+    (tmp_path / "notes" / "b.txt").rename(tmp_path / "notes" / "c.txt")
+    states.append(state(tmp_path / "notes"))
+    assert len(set(states)) == 4
+    (tmp_path / "notes" / "d.png").write_text("no document")
+    assert state(tmp_path / "notes") == states[-1]
+    (tmp_path / "notes").rename(tmp_path / "moved")
+    assert state(tmp_path / "moved") == states[-1]

@@ -14,10 +14,11 @@ from mia.cli import options
 from mia.cli.output import print_json
 from mia.config import Loaded
 from mia.engines import missing_models
-from mia.errors import MIAError
+from mia.errors import MIAError, SearchError
 from mia.journal import Journal
 from mia.model import Message, Sampling
 from mia.models import catalog
+from mia.provider import Provider
 from mia.team import House
 from mia.types import Noun
 
@@ -73,7 +74,8 @@ def examine(loaded: Loaded, corpus: Path | None) -> Iterator[Check]:
     with House(loaded, corpus=corpus) as house:
         yield from _endpoints(house)
         yield from _embedder(house)
-        yield _corpus(house)
+        yield from _search(house)
+        yield from _images(house)
         yield _memory(house)
     yield _journal(loaded.settings.folder / "journal.db")
 
@@ -140,6 +142,36 @@ def _corpus(house: House) -> Check:
     except (MIAError, OSError) as error:
         return Check(what="corpus", ok=False, said=str(error), mend="mia index build CORPUS")
     return Check(what="corpus", ok=True, said=str(folder))
+
+
+def _search(house: House) -> Iterator[Check]:
+    """What is searched. Each provider of the web is asked once, which may cost a cent."""
+    if not house.sources.on_the_web:
+        yield _corpus(house)
+        return
+    for provider in house.sources.providers:
+        yield house.complete(_provider(provider))
+
+
+async def _provider(provider: Provider) -> Check:
+    name = provider.name
+    try:
+        found = await provider.search("Rovigo", 1)
+    except SearchError as error:
+        mend = f"see [search.web.{name}] in docs/search.md, or take it out of `order`"
+        return Check(what=name, ok=False, said=str(error), mend=mend)
+    return Check(what=name, ok=True, said=f"answered with {len(found.passages)} results")
+
+
+def _images(house: House) -> Iterator[Check]:
+    if not house.sources.knows_pictures:
+        return
+    try:
+        _ = house.sources.similar
+    except MIAError as error:
+        yield Check(what="pictures", ok=False, said=str(error), mend="check [search.images]")
+    else:
+        yield Check(what="pictures", ok=True, said="can be looked up")
 
 
 def _memory(house: House) -> Check:

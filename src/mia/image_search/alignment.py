@@ -8,6 +8,9 @@ brighter, flatter or greyer still agrees. K candidates, P places, C channels.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from typing import Any
+
 import numpy as np
 
 from mia.image_search.pixels import (
@@ -28,6 +31,8 @@ _COLOUR_WEIGHT = 1.5
 _FLAT_LIGHT, _FLAT_COLOUR = 4.0, 10.0
 _STIFF = 0.06
 """Holds back the directions in which a plain picture does not say where it lies."""
+_PLAIN = 0.02
+"""Spread that counts as none: two plain pictures agree, and it says nothing."""
 _LONGEST_STEP = 0.3
 _LEAST_OVERLAP = 0.3
 _OVERLAP_POWER = 0.25
@@ -71,22 +76,28 @@ class Aligner:
             seen_KCP *= mask_KP[:, None]
             curved = (mask_KP @ self._squares_P36).reshape(-1, 6, 6) + stiff
             pull = seen_KCP.reshape(count, -1) @ self._moves
-            change = np.linalg.solve(curved, pull[..., None])[..., 0].reshape(-1, 2, 3)
+            change = _solved(curved, pull).reshape(-1, 2, 3)
             step = np.tile(np.eye(3), (count, 1, 1))
             step[:, :2] += np.clip(change, -_LONGEST_STEP, _LONGEST_STEP)
             transforms = transforms @ np.linalg.inv(step)
         return transforms
 
     def agreement(self, candidates: list[Candidate], transforms: Transform) -> Floats:
-        """How well the pixels agree, [K]: a correlation, 1 for the same picture, less where little
-        of the query overlaps."""
+        """How well the pixels agree, in all and in lightness alone, [2, K]: a correlation, up to 1
+        for the same picture, less where little of the query overlaps or where it is plain."""
         mask_KP, query_KCP, seen_KCP = self._laid(candidates, transforms)
-        both = np.einsum("kcp,kcp,kp->k", query_KCP, seen_KCP, mask_KP)
-        one = np.einsum("kcp,kcp,kp->k", query_KCP, query_KCP, mask_KP)
-        other = np.einsum("kcp,kcp,kp->k", seen_KCP, seen_KCP, mask_KP)
+        both_KC = np.einsum("kcp,kcp,kp->kc", query_KCP, seen_KCP, mask_KP)
+        one_KC = np.einsum("kcp,kcp,kp->kc", query_KCP, query_KCP, mask_KP)
+        other_KC = np.einsum("kcp,kcp,kp->kc", seen_KCP, seen_KCP, mask_KP)
         share = mask_KP.mean(axis=1)
-        agreed = both / (np.sqrt(one * other) + 1e-6) * share**_OVERLAP_POWER
-        return np.where(share < _LEAST_OVERLAP, -1, agreed).astype(np.float32)
+        plain = _PLAIN * mask_KP.sum(axis=1) + 1e-6
+        agreed: list[Floats] = []
+        for channels in (slice(0, 3), slice(0, 1)):
+            both, one, other = (
+                sums[:, channels].sum(axis=1) for sums in (both_KC, one_KC, other_KC)
+            )
+            agreed.append(both / (np.sqrt(one * other) + plain) * share**_OVERLAP_POWER)
+        return np.where(share < _LEAST_OVERLAP, -1, np.stack(agreed))
 
     def _laid(
         self, candidates: list[Candidate], transforms: Transform
@@ -96,7 +107,8 @@ class Aligner:
         mask_KP = (np.abs(places_K2P).max(axis=1) <= 1).astype(np.float32)
         seen = np.empty((len(candidates), self._side, self._side, 3), np.float32)
         scales = np.linalg.norm(transforms[:, :2, :2], axis=1).max(axis=1)
-        levels = np.searchsorted(_LEVELS, np.minimum(0.9 * self._side / scales, STORED))
+        needed = np.minimum(0.9 * self._side / scales, STORED)
+        levels = [bisect_left(_LEVELS, float(side)) for side in needed]
         for at, (candidate, level) in enumerate(zip(candidates, levels, strict=True)):
             moved = on_pixels(transforms[at], _LEVELS[level], self._side)
             warped(candidate.levels[level], moved, seen[at])
@@ -111,6 +123,11 @@ class Aligner:
         squared = mask_KP @ self._squared_2P.T / count[:, None]
         spread = np.sqrt(np.maximum(0, squared[:, 0] - mean**2))
         return _scaled(self._query_CP[None], mean, spread, np.sqrt(squared[:, 1]))
+
+
+def _solved(curved: Floats, pull: Floats) -> Floats:
+    solved: Any = np.linalg.solve(curved, pull[..., None])
+    return solved[..., 0]
 
 
 def _flat(square: Floats) -> Floats:

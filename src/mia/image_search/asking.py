@@ -37,10 +37,39 @@ class _Nested(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+class _Signing(httpx2.AsyncHTTPTransport):
+    """Adds parameters to a request as it leaves: whoever logs the request has not seen them."""
+
+    def __init__(self, parameters: Mapping[str, str]) -> None:
+        super().__init__(trust_env=False)
+        self._parameters = dict(parameters)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        url = request.url.copy_merge_params(self._parameters) if self._parameters else request.url
+        signed = httpx2.Request(
+            request.method,
+            url,
+            headers=request.headers,
+            stream=request.stream,
+            extensions=request.extensions,
+        )
+        return await super().handle_async_request(signed)
+
+
 class Asker:
     """The way to one provider. Bound to the event loop of its first call; `aclose` it there."""
 
-    def __init__(self, name: str, base_url: str, key: str, retry: Retry | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        key: str,
+        retry: Retry | None = None,
+        *,
+        key_in_query: str | None = None,
+    ) -> None:
+        """`key_in_query` names the parameter that the key is sent in by providers that take no
+        header for it. Raises ConfigError for a key that cannot be sent."""
         if not key or not (key.isascii() and key.isprintable()):
             raise ConfigError(f"the key of {name} is empty or cannot be sent in a header")
         self.name = name
@@ -51,6 +80,7 @@ class Asker:
             timeout=_SECONDS,
             follow_redirects=False,
             trust_env=False,
+            transport=_Signing({key_in_query: key} if key_in_query else {}),
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
         )
 
@@ -114,6 +144,8 @@ class Asker:
                     body = await self._body(response)
                 finally:
                     await response.aclose()
+        except httpx2.DecodingError:
+            raise self.unreadable("an answer that is compressed in no way it can be") from None
         except (httpx2.HTTPError, TimeoutError) as error:
             told = f"no answer ({type(error).__name__})"
             raise ProviderError(self.name, "down", told) from None

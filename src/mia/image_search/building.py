@@ -28,8 +28,8 @@ from mia.pictures import MAX_BYTES, Decoder
 from mia.types import Noun
 
 _LOCK = ".mia-images.lock"
-_PROBES = 48
-"""Pictures that are asked for in an index without themselves, whole and in part."""
+_PROBES = 96
+"""Pictures that are asked for in an index without themselves, every other one in part only."""
 _PARTS = (0.6, 0.85)
 """The share of each side of such a part."""
 Say = Callable[[str], None]
@@ -188,27 +188,26 @@ def read(path: Path, decoder: Decoder) -> Pixels:
 def _calibrated(
     fresh: Path, manifest: Manifest, decoder: Decoder, encoder: Encoder | None
 ) -> Manifest:
-    """Where chance ends: some pictures, whole and in part, are asked for in the index without
-    themselves and their namesakes. What is found then is wrong, and the best of it is noted."""
+    """Where chance ends: some pictures are asked for in the index without themselves and their
+    namesakes. What is found then is wrong, and the best of it is noted."""
     stored = Stored(fresh)
     chance = random.Random(0)
     probed = chance.sample(range(len(stored)), min(_PROBES, len(stored)))
     reached: list[float] = []
     vectors: list[float] = []
-    for row in probed:
+    for count, row in enumerate(probed):
         title = stored.rows[row].title.casefold()
         own = [n for n, other in enumerate(stored.rows) if other.title.casefold() == title]
         try:
             pixels = read(Path(manifest.source) / stored.rows[row].file, decoder)
         except (InputError, OSError):  # changed since it was taken over
             continue
-        for query in (pixels, _part(pixels, chance)):
-            matches = ranked(stored, query, own)
-            reached += [matches[0].evidence] if matches else []
-            if encoder is not None:
-                vectors += [
-                    near.likeness for near in nearest(stored, encoder.vector(query), own)[:1]
-                ]
+        query = _part(pixels, chance) if count % 2 else pixels
+        matches = ranked(stored, query, own)
+        reached += [matches[0].evidence] if matches else []
+        if encoder is not None:
+            near = nearest(stored, encoder.vector(query), own)
+            vectors += [near[0].likeness] if near else []
     return msgspec.structs.replace(
         manifest,
         floor=floor_of(reached),

@@ -10,10 +10,12 @@ from mia.types import Noun
 _ROUND = 0.05
 """Agreement beyond 1 - this is taken for the same: JPEG alone costs as much."""
 _POINTS, _AREA, _MIRROR = 0.4, 0.1, 0.05
-_USUAL_FLOOR, _USUAL_WEIGHT = 3.1, 20
+_USUAL_FLOOR, _USUAL_WEIGHT = 3.0, 20
 """Where chance ends in an index that is too small to tell: as if seen by so many queries."""
+_GREY = 0.7
+"""What it takes away that only lightness agrees."""
 _LONGEST_LEAD = 1.5
-_CHANCE = 0.05
+_CHANCE = 0.1
 _STEEPNESS = 2.0
 
 
@@ -24,6 +26,8 @@ class Signs(Noun, frozen=True):
     """Likeness of the best view and window, -1 to 1."""
     agreement: float
     """Of the pixels when laid over each other, up to 1."""
+    light: float
+    """The same of their lightness alone."""
     points: int
     """Keypoints that agree beyond chance."""
     area: float
@@ -39,12 +43,16 @@ def evidence(signs: Signs) -> float:
     """
     zoom = math.log(min(10.0, max(0.01, signs.area)))
     return (
-        -math.log(1 + _ROUND - min(1.0, signs.agreement))
+        max(_surprise(signs.agreement), _surprise(signs.light) - _GREY)
         + _POINTS * math.log1p(signs.points)
         + signs.layout
         - _AREA * zoom * zoom
         - _MIRROR * signs.mirrored
     )
+
+
+def _surprise(agreement: float) -> float:
+    return -math.log(1 + _ROUND - min(1.0, agreement))
 
 
 def lead(best: float, next: float | None) -> float:
@@ -54,8 +62,9 @@ def lead(best: float, next: float | None) -> float:
 
 
 def floor_of(strangers: Sequence[float]) -> float:
-    """The evidence that one of twenty queries about something else reaches, given what some such
-    queries reached at best."""
+    """The evidence that one of ten queries about something else reaches, given what some such
+    queries reached at best. They ask about the same kinds of things as the index has: what is of
+    another kind hardly ever reaches it."""
     if not strangers:
         return _USUAL_FLOOR
     reached = sorted(strangers)[min(len(strangers) - 1, int(len(strangers) * (1 - _CHANCE)))]

@@ -19,6 +19,7 @@ Fetch = Callable[[str], Awaitable[bytes]]
 """The bytes behind a URL, by whoever is allowed to go out to the web. Raises SearchError."""
 _TAG = re.compile(r"<[^<>]{0,100}>")
 _CHARS = 300
+_TRIES = 2
 
 
 class Found(Noun, frozen=True):
@@ -38,20 +39,19 @@ class Shown:
         self._fetch = fetch
 
     async def hits(self, found: Sequence[Found], limit: int) -> tuple[ImageHit, ...]:
-        """The first so many with a title."""
-        titled = [(plain(each.title), each) for each in found]
-        chosen = [(title, each) for title, each in titled if title][:limit]
-        pictures = await asyncio.gather(*(self._picture(each) for _, each in chosen))
+        """The first so many titles, each once."""
+        chosen = _merged(found)[:limit]
+        pictures = await asyncio.gather(*map(self._picture, chosen))
         return tuple(
-            ImageHit(title=title, score=1 / number, url=each.page, picture=picture)
-            for number, ((title, each), picture) in enumerate(zip(chosen, pictures, strict=True), 1)
+            ImageHit(title=each.title, score=1 / number, url=each.page, picture=picture)
+            for number, (each, picture) in enumerate(zip(chosen, pictures, strict=True), 1)
         )
 
     async def _picture(self, found: Found) -> Picture | None:
         """The first of its pictures that can be had; a hit is worth something without one."""
         if self._fetch is None:
             return None
-        for url in found.images:
+        for url in found.images[:_TRIES]:
             try:
                 raw = await self._fetch(url)
                 return await asyncio.to_thread(self._pictures.keep, raw, url=url)
@@ -60,7 +60,22 @@ class Shown:
         return None
 
 
+def _merged(found: Sequence[Found]) -> list[Found]:
+    """What bears the same title as one thing, at the first one's place. No title, no thing."""
+    merged: dict[str, Found] = {}
+    for each in found:
+        title = plain(each.title)
+        if not title:
+            continue
+        first = merged.setdefault(title.casefold(), Found(title=title))
+        merged[title.casefold()] = Found(
+            title=first.title, page=first.page or each.page, images=(*first.images, *each.images)
+        )
+    return list(merged.values())
+
+
 def plain(text: str) -> str:
-    """A title from outside as one line of words, without markup."""
-    words = html.unescape(_TAG.sub("", text)).split()
-    return " ".join(words)[:_CHARS]
+    """A title from outside as one line of words: no markup, and nothing that is not seen."""
+    shown = html.unescape(_TAG.sub("", text))
+    seen = "".join(char for char in shown if char.isprintable() or char.isspace())
+    return " ".join(seen.split())[:_CHARS]

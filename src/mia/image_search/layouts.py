@@ -17,9 +17,9 @@ import numpy as np
 from mia.image_search.pixels import Floats, Pixels, Transform, lab, view
 
 _GRID = 8
-_LIGHT, _COLOUR = 28, 10
+LIGHT, _COLOUR = 28, 10
 """Waves that are kept of lightness and of each colour axis."""
-DIMENSIONS = _LIGHT + 2 * _COLOUR
+DIMENSIONS = LIGHT + 2 * _COLOUR
 _COLOUR_WEIGHT = 2.0
 _FLAT_LIGHT, _FLAT_COLOUR = 6.0, 12.0
 """Spreads below these count as none: noise in a plain surface is no layout."""
@@ -73,7 +73,7 @@ def layout(pixels: Pixels) -> Floats:
     light = (light - light.mean()) / (light.std() + _FLAT_LIGHT)
     strength = float(np.sqrt((colour**2).sum(axis=-1).mean())) + _FLAT_COLOUR
     colour = colour * (_COLOUR_WEIGHT / strength)
-    parts = [_slow(light, _LIGHT), *(_slow(colour[..., axis], _COLOUR) for axis in (0, 1))]
+    parts = [_slow(light, LIGHT), *(_slow(colour[..., axis], _COLOUR) for axis in (0, 1))]
     joined = np.concatenate(parts)
     return joined / (np.linalg.norm(joined) + 1e-6)
 

@@ -17,39 +17,68 @@ from mia.types import Picture
 
 SERPER = "https://google.serper.dev"
 SERPAPI = "https://serpapi.com"
+_NOTHING = "any results"
+"""What SerpApi's error says when there is no error but nothing was found."""
 
 
 class _Match(msgspec.Struct, frozen=True, rename="camel"):
     """Serper's."""
 
-    title: str = ""
+    title: str | None = None
     link: str | None = None
     image_url: str | None = None
     thumbnail_url: str | None = None
 
 
 class _SerperReply(msgspec.Struct, frozen=True, rename="camel"):
-    organic: list[_Match] = []
+    organic: list[_Match] | None = None
 
 
 class _Visual(msgspec.Struct, frozen=True):
     """SerpApi's."""
 
-    title: str = ""
+    title: str | None = None
     link: str | None = None
     image: str | None = None
     thumbnail: str | None = None
 
 
 class _SerpApiReply(msgspec.Struct, frozen=True):
-    visual_matches: list[_Visual] = []
+    visual_matches: list[_Visual] | None = None
     error: str | None = None
 
 
-class SerperLens:
-    """Google Lens through Serper."""
+class _Lens:
+    """What both ways share."""
 
-    name = "Serper Lens"
+    def __init__(self, asker: Asker, shown: Shown, consent: bool) -> None:
+        if not consent:
+            raise ConfigError(
+                f"{asker.name} sends the address of your picture to Google and its reseller; allow"
+                " that, or use another image search"
+            )
+        self._asker = asker
+        self._shown = shown
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        await self._asker.aclose()
+
+    async def similar(self, picture: Picture, limit: int) -> tuple[ImageHit, ...]:
+        """Raises SearchError for a picture without a public address, ProviderError."""
+        parts = urlsplit(picture.url or "")
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
+            raise SearchError(
+                f"{self._asker.name} needs a picture with a public address; this one has none"
+            )
+        return await self._shown.hits(await self._found(parts.geturl()), limit)
+
+    async def _found(self, address: str) -> list[Found]:
+        raise NotImplementedError
+
+
+class SerperLens(_Lens):
+    """Google Lens through Serper. Hits have pictures where `fetch` is given."""
 
     def __init__(
         self,
@@ -62,39 +91,27 @@ class SerperLens:
         retry: Retry | None = None,
     ) -> None:
         """Raises ConfigError without consent."""
-        _agreed(self.name, consent)
-        self._asker = Asker(self.name, base_url, key, retry)
+        asker = Asker("Serper Lens", base_url, key, retry)
+        super().__init__(asker, Shown(pictures, fetch), consent)
         self._key = key
-        self._shown = Shown(pictures, fetch)
 
-    async def aclose(self) -> None:
-        """Closes the connections."""
-        await self._asker.aclose()
-
-    async def similar(self, picture: Picture, limit: int) -> tuple[ImageHit, ...]:
-        """Raises SearchError for a picture without a public address, ProviderError."""
+    async def _found(self, address: str) -> list[Found]:
+        headers = {"X-API-KEY": self._key}
         reply = await self._asker.ask(
-            "POST",
-            "/lens",
-            _SerperReply,
-            headers={"X-API-KEY": self._key},
-            body={"url": _public(self.name, picture)},
+            "POST", "/lens", _SerperReply, headers=headers, body={"url": address}
         )
-        found = [
+        return [
             Found(
-                title=match.title,
+                title=match.title or "",
                 page=match.link,
                 images=_given(match.thumbnail_url, match.image_url),
             )
-            for match in reply.organic
+            for match in reply.organic or []
         ]
-        return await self._shown.hits(found, limit)
 
 
-class SerpApiLens:
-    """Google Lens through SerpApi."""
-
-    name = "SerpApi Lens"
+class SerpApiLens(_Lens):
+    """Google Lens through SerpApi. Hits have pictures where `fetch` is given."""
 
     def __init__(
         self,
@@ -107,45 +124,24 @@ class SerpApiLens:
         retry: Retry | None = None,
     ) -> None:
         """Raises ConfigError without consent."""
-        _agreed(self.name, consent)
-        self._asker = Asker(self.name, base_url, key, retry)
-        self._key = key
-        self._shown = Shown(pictures, fetch)
+        asker = Asker("SerpApi Lens", base_url, key, retry, key_in_query="api_key")
+        super().__init__(asker, Shown(pictures, fetch), consent)
 
-    async def aclose(self) -> None:
-        """Closes the connections."""
-        await self._asker.aclose()
-
-    async def similar(self, picture: Picture, limit: int) -> tuple[ImageHit, ...]:
-        """Raises SearchError for a picture without a public address, ProviderError."""
-        address = _public(self.name, picture)
-        reply = await self._asker.ask(
-            "GET",
-            "/search.json",
-            _SerpApiReply,
-            # SerpApi takes its key in the query only; no message shows a query
-            query={"engine": "google_lens", "url": address, "api_key": self._key},
-        )
-        if reply.error and "any results" not in reply.error:
+    async def _found(self, address: str) -> list[Found]:
+        query = {"engine": "google_lens", "url": address}
+        reply = await self._asker.ask("GET", "/search.json", _SerpApiReply, query=query)
+        if reply.error and _NOTHING not in reply.error:
             raise self._asker.failure(400, reply.error)
-        found = [
-            Found(title=match.title, page=match.link, images=_given(match.thumbnail, match.image))
-            for match in reply.visual_matches
+        return [
+            Found(
+                title=match.title or "",
+                page=match.link,
+                images=_given(match.thumbnail, match.image),
+            )
+            for match in reply.visual_matches or []
         ]
-        return await self._shown.hits(found, limit)
-
-
-def _agreed(name: str, consent: bool) -> None:
-    if not consent:
-        raise ConfigError(f"{name} sends the address of your picture to Google and its reseller")
-
-
-def _public(name: str, picture: Picture) -> str:
-    parts = urlsplit(picture.url or "")
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
-        raise SearchError(f"{name} needs a picture with a public address; this one has none")
-    return parts.geturl()
 
 
 def _given(*urls: str | None) -> tuple[str, ...]:
+    """Thumbnails first: they are small, and always there."""
     return tuple(url for url in urls if url)

@@ -10,13 +10,14 @@ import numpy as np
 
 from mia.image_search.alignment import Aligner, Candidate
 from mia.image_search.evidence import Signs, evidence, lead
-from mia.image_search.layouts import MIRRORED, WINDOWS, views
+from mia.image_search.layouts import LIGHT, MIRRORED, WINDOWS, views
 from mia.image_search.pixels import Floats, Pixels, Transform
 from mia.image_search.points import agreed, points
 from mia.image_search.stored import Stored
 
-_CLOSE = 24
-"""Pictures looked at closely."""
+_CLOSE, _CLOSE_BY_LIGHT = 16, 8
+"""Pictures looked at closely: those whose layout is most alike, and more of those where the layout
+of lightness is, for queries that lost their colours."""
 _CLOSER = 8
 """Of these, pictures laid over the query at the finer size."""
 _COARSE, _FINE = 24, 48
@@ -26,8 +27,8 @@ _AT_ONCE = 4096
 """Pictures compared by one multiplication, which takes 36 MB."""
 _MIRROR = 0.02
 """What a mirrored view must have over the others: what is symmetric is not mirrored."""
-_POINTS = 0.1
-"""What keypoints add to the coarse agreement."""
+_GREY = 0.05
+"""What it takes away from an agreement that it is one of lightness alone."""
 
 
 class Match(NamedTuple):
@@ -57,6 +58,8 @@ class _Close:
     points: int
     """Keypoints that agree beyond chance."""
     agreement: float = -1.0
+    light: float = -1.0
+    """Agreement of lightness alone."""
 
 
 def ranked(stored: Stored, pixels: Pixels, without: Collection[int] = ()) -> list[Match]:
@@ -65,7 +68,7 @@ def ranked(stored: Stored, pixels: Pixels, without: Collection[int] = ()) -> lis
     if not close:
         return []
     _lay(Aligner(pixels, _COARSE), close, _COARSE_STEPS)
-    close.sort(key=lambda one: one.agreement + _POINTS * np.log1p(one.points), reverse=True)
+    close.sort(key=lambda one: evidence(_signs(one)), reverse=True)
     close = close[:_CLOSER]
     _lay(Aligner(pixels, _FINE), close, _FINE_STEPS)
     matches = [Match(one.row, evidence(_signs(one))) for one in close]
@@ -95,35 +98,61 @@ def _looked_at(stored: Stored, pixels: Pixels, without: Collection[int]) -> list
     """The pictures whose layouts are most like the query's, with where the query may lie in them:
     as the layouts say, and as the keypoints do."""
     asked, seen = views(pixels)
-    likeness_N, view_N, window_N = _first(stored, asked)
-    likeness_N[list(without)] = -np.inf
-    rows = np.argsort(-likeness_N)[:_CLOSE]
     query = points(pixels)
     mirrored = query.mirrored
-    close: list[_Close] = []
-    for row in map(int, rows[np.isfinite(likeness_N[rows])]):
-        hypotheses = [WINDOWS[int(window_N[row])] @ seen[int(view_N[row])]]
-        flipped = np.linalg.det(hypotheses[0]) < 0
-        count, transform = agreed(mirrored if flipped else query, stored.points(row))
-        if transform is not None:
-            hypotheses.append(transform)
-        candidate = Candidate(stored.pixels(row))
-        close.append(_Close(row, float(likeness_N[row]), hypotheses, candidate, count))
-    return close
+    close: dict[int, _Close] = {}
+    for hint in _hints(stored, asked, without):
+        start = WINDOWS[hint.window] @ seen[hint.view]
+        if hint.row in close:
+            close[hint.row].hypotheses.append(start)
+            continue
+        flipped = hint.view >= MIRRORED
+        count, transform = agreed(mirrored if flipped else query, stored.points(hint.row))
+        hypotheses = [start] if transform is None else [start, transform]
+        candidate = Candidate(stored.pixels(hint.row))
+        close[hint.row] = _Close(hint.row, hint.likeness, hypotheses, candidate, count)
+    return list(close.values())
 
 
-def _first(stored: Stored, asked: Floats) -> Floats:
+class _Hint(NamedTuple):
+    """A picture that may show what the query shows, and by which view and window."""
+
+    row: int
+    likeness: float
+    view: int
+    window: int
+
+
+def _hints(stored: Stored, asked: Floats, without: Collection[int]) -> list[_Hint]:
+    """The most alike by the whole layout, then by that of lightness."""
+    hints: list[_Hint] = []
+    for part, count in ((slice(None), _CLOSE), (slice(0, LIGHT), _CLOSE_BY_LIGHT)):
+        likeness_N, view_N, window_N = _first(stored, asked, part)
+        likeness_N[list(without)] = -np.inf
+        rows = [int(row) for row in np.argsort(-likeness_N)[:count] if np.isfinite(likeness_N[row])]
+        hints += [
+            _Hint(row, float(likeness_N[row]), int(view_N[row]), int(window_N[row])) for row in rows
+        ]
+    return hints
+
+
+def _first(stored: Stored, asked: Floats, part: slice) -> Floats:
     """For every picture its likeness to the query, and by which view and window: [3, N]."""
+    asked = _units(asked[:, part])
     parts: list[Floats] = []
     for start in range(0, len(stored), _AT_ONCE):
-        some = stored.layouts[start : start + _AT_ONCE].astype(np.float32)
-        alike = some.reshape(-1, some.shape[-1]) @ asked.T
+        some = stored.layouts[start : start + _AT_ONCE, :, part].astype(np.float32)
+        alike = _units(some.reshape(-1, some.shape[-1])) @ asked.T
         alike[:, MIRRORED:] -= _MIRROR
         alike = alike.reshape(len(some), -1)
         best = alike.argmax(axis=1)
         window, view = np.divmod(best, len(asked))
         parts.append(np.stack([alike[np.arange(len(some)), best], view, window]))
     return np.concatenate(parts, axis=1)
+
+
+def _units(rows: Floats) -> Floats:
+    return rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-3)
 
 
 def _lay(aligner: Aligner, close: list[_Close], steps: int) -> None:
@@ -134,10 +163,10 @@ def _lay(aligner: Aligner, close: list[_Close], steps: int) -> None:
     transforms = aligner.refined(candidates, starts, steps)
     agreements = aligner.agreement(candidates, transforms)
     for one in close:
-        one.agreement = -1.0
-    for one, transform, agreement in zip(owners, transforms, agreements, strict=True):
-        if agreement >= one.agreement:
-            one.agreement, one.hypotheses = float(agreement), [transform]
+        one.agreement = one.light = -1.0
+    for one, transform, agreement, light in zip(owners, transforms, *agreements, strict=True):
+        if max(agreement, light - _GREY) >= max(one.agreement, one.light - _GREY):
+            one.agreement, one.light, one.hypotheses = float(agreement), float(light), [transform]
 
 
 def _signs(one: _Close) -> Signs:
@@ -145,6 +174,7 @@ def _signs(one: _Close) -> Signs:
     return Signs(
         layout=one.likeness,
         agreement=one.agreement,
+        light=one.light,
         points=one.points,
         area=abs(determinant),
         mirrored=determinant < 0,

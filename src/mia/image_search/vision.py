@@ -26,32 +26,32 @@ _STATUS = {3: 400, 7: 403, 8: 429, 13: 500, 14: 503, 16: 401}
 
 
 class _Label(msgspec.Struct, frozen=True):
-    label: str = ""
+    label: str | None = None
 
 
 class _Entity(msgspec.Struct, frozen=True):
-    description: str = ""
-    score: float = 0.0
+    description: str | None = None
+    score: float | None = None
 
 
 class _Image(msgspec.Struct, frozen=True):
-    url: str = ""
+    url: str | None = None
 
 
 class _Page(msgspec.Struct, frozen=True, rename="camel"):
-    url: str = ""
-    page_title: str = ""
-    full_matching_images: list[_Image] = []
-    partial_matching_images: list[_Image] = []
+    url: str | None = None
+    page_title: str | None = None
+    full_matching_images: list[_Image] | None = None
+    partial_matching_images: list[_Image] | None = None
 
 
 class _Detection(msgspec.Struct, frozen=True, rename="camel"):
-    best_guess_labels: list[_Label] = []
-    web_entities: list[_Entity] = []
-    full_matching_images: list[_Image] = []
-    partial_matching_images: list[_Image] = []
-    pages_with_matching_images: list[_Page] = []
-    visually_similar_images: list[_Image] = []
+    best_guess_labels: list[_Label] | None = None
+    web_entities: list[_Entity] | None = None
+    full_matching_images: list[_Image] | None = None
+    partial_matching_images: list[_Image] | None = None
+    pages_with_matching_images: list[_Page] | None = None
+    visually_similar_images: list[_Image] | None = None
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -124,20 +124,21 @@ def _request(raw: bytes) -> dict[str, object]:
 
 
 def _found(detection: _Detection) -> list[Found]:
-    """The best guess, the pages, and what entities add to them, each title once."""
-    alike = [*detection.full_matching_images, *detection.partial_matching_images]
-    anything = tuple(image.url for image in [*alike, *detection.visually_similar_images])
-    found = [Found(title=label.label, images=anything) for label in detection.best_guess_labels[:1]]
-    for page in detection.pages_with_matching_images:
-        images = [*page.full_matching_images, *page.partial_matching_images]
-        urls = tuple(image.url for image in images)
-        found.append(Found(title=page.page_title, page=page.url or None, images=urls))
+    """The best guess, the pages, and what entities add to them."""
+    alike = [*(detection.full_matching_images or []), *(detection.partial_matching_images or [])]
+    anything = _urls([*alike, *(detection.visually_similar_images or [])])
+    labels = (detection.best_guess_labels or [])[:1]
+    found = [Found(title=label.label or "", images=anything) for label in labels]
+    for page in detection.pages_with_matching_images or []:
+        images = [*(page.full_matching_images or []), *(page.partial_matching_images or [])]
+        found.append(Found(title=page.page_title or "", page=page.url, images=_urls(images)))
     found += [
-        Found(title=entity.description)
-        for entity in detection.web_entities
-        if entity.score >= _SURE_ENTITY
+        Found(title=entity.description or "")
+        for entity in detection.web_entities or []
+        if (entity.score or 0) >= _SURE_ENTITY
     ]
-    first: dict[str, Found] = {}
-    for each in found:
-        first.setdefault(each.title.casefold(), each)
-    return list(first.values())
+    return found
+
+
+def _urls(images: list[_Image]) -> tuple[str, ...]:
+    return tuple(image.url for image in images if image.url)

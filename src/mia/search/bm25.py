@@ -4,133 +4,54 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-import tantivy
+from tantivy import Occur, Query
 
-from mia.errors import ConfigError, MissingError, SearchError, StoreError
-from mia.locks import alone
-from mia.titles import name_of
-from mia.types import Passage
+from mia.search.indexes import Manifest, build, is_index
+from mia.search.indexes_reader import Generation, Reader
+from mia.search.indexes_schema import SCHEMA, WORDS, whole
+from mia.types import Noun, Passage
 
-_TITLE_BOOST = 2.0
-_EXACT_BOOST = 12.0
-"""A query that is a title, or a title without its disambiguation, finds that title first."""
+__all__ = ["BM25", "STOP", "Ranking", "build", "is_index"]
+
+STOP = frozenset(
+    "the a an of is was were are who what which when where whose whom did do does in and or to for "
+    "on by that this from how it its his her he she they with as at be been".split()
+)
+"""Words that are left out of a query that has others: without them it takes half the time, and
+finds no less."""
 _WORD = re.compile(r"\w+")
 _MAX_TERMS = 64
 """A query of a whole page is cut: BM25 gains nothing from more terms and pays for each."""
-_MANIFEST = "mia-index.json"
-_LOCK = ".mia-index.lock"
+_LONGEST_NAME = 8
+"""Words of a title that is looked for in a query; longer ones found nothing more."""
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What an index was built from."""
+class Ranking(Noun, frozen=True):
+    """How much the parts of a score weigh beside BM25's own. Measured: docs/decisions/0009."""
 
-    format: int
-    passages: int
-    source: str
-
-
-def _schema() -> tantivy.Schema:
-    builder = tantivy.SchemaBuilder()
-    builder.add_text_field("id", stored=True, tokenizer_name="raw")
-    builder.add_text_field("title_exact", stored=False, tokenizer_name="raw")
-    builder.add_text_field("name_exact", stored=False, tokenizer_name="raw")
-    builder.add_text_field("title", stored=True, tokenizer_name="en_stem")
-    builder.add_text_field("text", stored=True, tokenizer_name="en_stem")
-    builder.add_text_field("url", stored=True, tokenizer_name="raw")
-    return builder.build()
-
-
-def build(passages: Iterable[Passage], folder: Path, source: str = "") -> int:
-    """Writes an index of the passages to `folder`, replacing one that is there; returns how many.
-
-    The index appears whole or not at all: it is written beside and renamed into place. Another
-    process that builds the same one is waited for. Raises ConfigError when there is something else
-    in the folder, which would be lost.
-    """
-    folder = folder.resolve()
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not is_index(folder)):
-        raise ConfigError(f"{folder} is there already and is no index; choose another place")
-    with alone(folder.parent / _LOCK):
-        fresh = folder.with_name(f".{folder.name}.building")
-        shutil.rmtree(fresh, ignore_errors=True)  # what a killed process left
-        fresh.mkdir()
-        try:
-            count = _write(passages, fresh, source)
-            _swap(fresh, folder)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-    return count
-
-
-def _write(passages: Iterable[Passage], fresh: Path, source: str) -> int:
-    """Fills an empty folder with an index."""
-    index = tantivy.Index(_schema(), path=str(fresh))
-    writer = index.writer(heap_size=128_000_000, num_threads=1)
-    count = 0
-    try:
-        for passage in passages:
-            writer.add_document(_document(passage))
-            count += 1
-        writer.commit()
-    except ValueError as error:  # what tantivy says of a full disk
-        raise StoreError(f"cannot write an index in {fresh.parent}: {error}") from error
-    finally:
-        writer.wait_merging_threads()
-    manifest = Manifest(format=1, passages=count, source=source)
-    (fresh / _MANIFEST).write_bytes(msgspec.json.encode(manifest))
-    return count
-
-
-def _document(passage: Passage) -> tantivy.Document:
-    return tantivy.Document(
-        id=passage.id,
-        title_exact=passage.title.casefold(),
-        name_exact=name_of(passage.title).casefold(),
-        title=passage.title,
-        text=passage.text,
-        url=passage.url or "",
-    )
-
-
-def _swap(fresh: Path, folder: Path) -> None:
-    """Puts a finished index in the place of the old one."""
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    fresh.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def is_index(folder: Path) -> bool:
-    """Whether a finished index lies there."""
-    return (folder / _MANIFEST).is_file()
-
-
-def _characters(text: str) -> str:
-    """A text as tantivy takes it: half a surrogate pair is no character."""
-    return text.encode("utf-8", "ignore").decode().strip()
+    exact: float = 12.0
+    """For a query that is the passage's title, or its title without a disambiguation."""
+    mentioned: float = 12.0
+    """For a title that stands in the query, as written or without a disambiguation."""
+    stop: frozenset[str] = STOP
 
 
 class BM25:
-    """A corpus on disk. Safe to share between tasks and threads."""
+    """A corpus on disk. Safe to share between tasks and threads; takes up a new state of the index
+    by itself."""
 
-    def __init__(self, folder: Path) -> None:
-        if not is_index(folder):
-            raise MissingError(f"no search index at {folder}; run: mia index build CORPUS")
-        try:
-            self.manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=Manifest)
-            self._index = tantivy.Index(_schema(), path=str(folder))
-        except (ValueError, OSError) as error:
-            raise StoreError(
-                f"cannot open the index at {folder}: {error}; build it again: mia index build"
-            ) from error
-        self._searcher = self._index.searcher()
+    def __init__(self, folder: Path, ranking: Ranking | None = None) -> None:
+        """Raises MissingError where there is no index, StoreError for a damaged one."""
+        self._reader = Reader(folder)
+        self._ranking = ranking or Ranking()
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the index holds."""
+        return self._reader.now().manifest
 
     async def search(self, query: str, limit: int) -> tuple[Passage, ...]:
         """The best passages for a query, best first; none for a query without words."""
@@ -139,49 +60,97 @@ class BM25:
     def search_now(self, query: str, limit: int) -> tuple[Passage, ...]:
         """`search`, for callers that are not async."""
         query = _characters(query)
-        words = _WORD.findall(query)[:_MAX_TERMS]
-        if not words:
+        terms = self._terms([match[0] for match in _WORD.finditer(query)])
+        if not terms:
             return ()
-        try:
-            # quotes and operators never reach the parser: only word characters do
-            parsed = self._index.parse_query(
-                " ".join(word.lower() for word in words),
-                ["title", "text"],
-                field_boosts={"title": _TITLE_BOOST},
-            )
-        except ValueError as error:
-            raise SearchError(f"cannot search for {query[:80]!r}: {error}") from error
-        clauses = [(tantivy.Occur.Should, parsed)]
-        for field in ("title_exact", "name_exact"):
-            exact = tantivy.Query.term_query(_schema(), field, query.casefold())
-            boosted = tantivy.Query.boost_query(
-                tantivy.Query.const_score_query(exact, 1.0), _EXACT_BOOST
-            )
-            clauses.append((tantivy.Occur.Should, boosted))
-        return self._passages(tantivy.Query.boolean_query(clauses), limit)
+        index = self._reader.now()
+        words = [Query.term_query(SCHEMA, "words", term, "freq") for term in terms]
+        best = index.find(_any(words), limit)
+        named = self._named(query, index)
+        if not named:
+            return best
+        # Two queries, for tantivy skips what cannot be among the best only where all clauses are
+        # words; and what the words alone rank too low is there only if it is named.
+        names = index.find(_any(words, must=_any(named)), limit)
+        found = {passage.id: passage for passage in (*best, *names)}
+        return tuple(sorted(found.values(), key=lambda passage: -passage.score)[:limit])
+
+    def _named(self, query: str, index: Generation) -> list[Query]:
+        """What a passage gains whose title is the query, or stands in it."""
+        exact, mentioned = whole(query), _mentioned(query, index)
+        gained = [(_field(title), title, self._ranking.mentioned) for title in mentioned]
+        if _known(exact, index):
+            gained += [(field, exact, self._ranking.exact) for field in ("title", "name")]
+        return [_const(*gain) for gain in gained]
+
+    def _terms(self, words: list[str]) -> list[str]:
+        """The stems to look for, each once."""
+        telling = [word for word in words if word.lower() not in self._ranking.stop] or words
+        return list(
+            dict.fromkeys(term for word in telling[:_MAX_TERMS] for term in WORDS.analyze(word))
+        )
 
     async def page(self, address: str) -> Passage | None:
-        """The passage with this id or exactly this title."""
+        """The passage with this id, this URL or exactly this title."""
         return await asyncio.to_thread(self._page_now, _characters(address))
 
     def _page_now(self, address: str) -> Passage | None:
-        for field, value in (("id", address), ("title_exact", address.casefold())):
-            term = tantivy.Query.term_query(_schema(), field, value)
-            found = self._passages(term, 1)
-            if found:
-                return found[0]
+        index = self._reader.now()
+        if not address:
+            return None
+        for field, value in (("id", address), ("url", address), ("title", whole(address))):
+            found = index.first(field, value)
+            if found is not None:
+                return found
         return None
 
-    def _passages(self, query: tantivy.Query, limit: int) -> tuple[Passage, ...]:
-        hits = self._searcher.search(query, limit).hits
-        return tuple(self._passage(score, address) for score, address in hits)
 
-    def _passage(self, score: float, address: tantivy.DocAddress) -> Passage:
-        document = self._searcher.doc(address).to_dict()
-        return Passage(
-            id=document["id"][0],
-            title=document["title"][0],
-            text=document["text"][0],
-            url=document["url"][0] or None,
-            score=score,
-        )
+def _any(clauses: list[Query], must: Query | None = None) -> Query:
+    """What has one of these, or what has `must`; more of them count for more."""
+    parts = [(Occur.Should, clause) for clause in clauses]
+    return Query.boolean_query(parts if must is None else [(Occur.Must, must), *parts])
+
+
+def _field(title: str) -> str:
+    """Where a title is looked up: one with a disambiguation is no name."""
+    return "title" if title.endswith(")") else "name"
+
+
+def _known(title: str, index: Generation) -> bool:
+    """Whether a passage is called so."""
+    return index.searcher.doc_freq(_field(title), title) > 0
+
+
+def _const(field: str, value: str, weight: float) -> Query:
+    return Query.const_score_query(Query.term_query(SCHEMA, field, value, "basic"), weight)
+
+
+def _mentioned(query: str, index: Generation) -> Iterator[str]:
+    """The titles that stand in a query, without those that are part of a longer one."""
+    covered = -1
+    for end, title in _candidates(query):
+        if end > covered and _known(title, index):
+            covered = end
+            yield title
+
+
+def _candidates(query: str) -> Iterator[tuple[int, str]]:
+    """What in a query may be a title: where it ends, and how the index would hold it; from left to
+    right, longer ones first. Where a query has capitals, `the river` in it is no band."""
+    words = list(_WORD.finditer(query))[:_MAX_TERMS]
+    capitals = any(word[0] != word[0].lower() for word in words[1:])
+    for first, begin in enumerate(words):
+        for last in reversed(words[first : first + _LONGEST_NAME]):
+            title = query[begin.start() : last.end()]
+            alone = begin is last and (title.islower() or title.lower() in STOP)
+            if alone or (capitals and title == title.lower()):
+                continue
+            sign = query[last.end() : last.end() + 1]
+            if sign and sign in ".!?)":  # Mamma Mia!, or the end of a disambiguation
+                yield last.end(), whole(title + sign)
+            yield last.end(), whole(title)
+
+
+def _characters(text: str) -> str:
+    """A text as tantivy takes it: half a surrogate pair is no character."""
+    return text.encode("utf-8", "ignore").decode().strip()

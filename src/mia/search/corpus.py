@@ -1,20 +1,19 @@
-"""Corpora as they lie on a disk: a JSONL file, or a folder of Markdown and text files."""
+"""Corpora as they lie on a disk: a JSONL file, or a folder of documents."""
 
 from __future__ import annotations
 
 import hashlib
+from array import array
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from mia.errors import InputError
+from mia.search import documents
 from mia.types import Passage
-
-_TEXTS = (".md", ".markdown", ".txt")
-_CHUNK_WORDS = 180
-"""Words of a passage cut from a longer document."""
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -28,29 +27,61 @@ class _Row(msgspec.Struct, frozen=True):
     url: str | None = None
 
 
-def passages(source: Path) -> Iterator[Passage]:
-    """The passages of a corpus. Raises InputError that names the file and the line."""
+def passages(source: Path, unreadable: Callable[[str], None] | None = None) -> Iterator[Passage]:
+    """The passages of a corpus. Raises InputError that names the file and the line.
+
+    A document of a folder that cannot be read is named to `unreadable` and left out; without it,
+    it is an error too. A JSONL file is read whole or not at all.
+    """
     if source.is_dir():
-        yield from _folder(source)
+        yield from documents.passages(source, unreadable)
     elif source.is_file():
         yield from _jsonl(source)
     else:
         raise InputError(f"no corpus at {source}")
 
 
+def identity(source: Path) -> str:
+    """A short name for a corpus, after the place where it lies."""
+    digest = hashlib.sha256(str(source.resolve()).encode())
+    return f"{source.resolve().stem}-{digest.hexdigest()[:12]}"
+
+
+def state(source: Path) -> str:
+    """Changes when the files of a corpus do."""
+    digest = hashlib.sha256()
+    for path in [source] if source.is_file() else documents.files(source):
+        status = path.stat()
+        name = path.relative_to(source)
+        digest.update(f"{name}:{status.st_size}:{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
 def _jsonl(path: Path) -> Iterator[Passage]:
-    seen: set[str] = set()
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            passage = _passage(line, path, number)
-            if passage.id in seen:
-                raise InputError(f"{path} line {number}: the id {passage.id!r} stands there twice")
-            seen.add(passage.id)
-            yield passage
+    seen = array("q")  # of 21 million ids, their hashes take 170 MB, and a set of them 2 GB
+    for _, passage in _lines(path):
+        seen.append(hash(passage.id))
+        yield passage
     if not seen:
         raise InputError(f"{path} has no passages")
+    if len(np.unique(np.frombuffer(seen, dtype=np.int64))) < len(seen):
+        _refuse_twins(path)
+
+
+def _refuse_twins(path: Path) -> None:
+    """Raises InputError for an id that stands in a file twice, which two equal hashes hint at."""
+    seen: set[str] = set()
+    for number, passage in _lines(path):
+        if passage.id in seen:
+            raise InputError(f"{path} line {number}: the id {passage.id!r} stands there twice")
+        seen.add(passage.id)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Passage]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                yield number, _passage(line, path, number)
 
 
 def _passage(line: bytes, path: Path, number: int) -> Passage:
@@ -66,44 +97,3 @@ def _passage(line: bytes, path: Path, number: int) -> Passage:
     else:
         raise InputError(f"{path} line {number}: needs `title` and `text`, or `contents`")
     return Passage(id=str(row.id), title=title, text=text, url=row.url)
-
-
-def _folder(folder: Path) -> Iterator[Passage]:
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _TEXTS and p.is_file())
-    count = 0
-    for path in files:
-        name = path.relative_to(folder).as_posix()
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path} is not UTF-8 text: {error}") from error
-        for passage in _cut(name, path.stem.replace("_", " ").replace("-", " "), text):
-            count += 1
-            yield passage
-    if not count:
-        raise InputError(f"{folder} has no text in {', '.join(_TEXTS)} files")
-
-
-def _cut(name: str, title: str, text: str) -> Iterator[Passage]:
-    """A document as passages of whole paragraphs."""
-    part: list[str] = []
-    number = words = 0
-    for paragraph in [*(p.strip() for p in text.split("\n\n")), ""]:
-        full = words + len(paragraph.split()) > _CHUNK_WORDS
-        if part and (full or not paragraph):
-            number += 1
-            yield Passage(id=f"{name}#{number}", title=title, text="\n\n".join(part))
-            part, words = [], 0
-        if paragraph:
-            part.append(paragraph)
-            words += len(paragraph.split())
-
-
-def identity(source: Path) -> str:
-    """A short name for the state a corpus is in: changes when its files do."""
-    digest = hashlib.sha256(str(source.resolve()).encode())
-    files = [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.is_file())
-    for path in files:
-        stat = path.stat()
-        digest.update(f"{path}:{stat.st_size}:{stat.st_mtime_ns}".encode())
-    return f"{source.stem}-{digest.hexdigest()[:12]}"

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from mia.errors import SearchError, ToolError
+from mia.errors import MissingError, SearchError, ToolError
 from mia.prompts import fill
 from mia.render import clip
 from mia.snippets import stems
@@ -58,7 +58,7 @@ class OpenPage:
             raise ToolError(f"{url[:200]} was not returned by a search in this run; search first")
         try:
             page = await self._engine.page(url)
-        except SearchError as error:
+        except (SearchError, MissingError) as error:
             raise ToolError(f"the page cannot be read: {error}") from error
         if page is None:
             return Observation(text=f"There is nothing to read at {url}")
