@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,8 +16,72 @@ from tests.memories.making import a_query, a_workflow, credit, ids, keep
 from tests.memories.test_workflow_migration import build
 
 from mia.errors import InputError, StoreError
+from mia.memories.workflow.files import sweep
+from mia.memories.workflow.forget import Choice, forget
 from mia.memories.workflow.history import as_of
 from mia.memories.workflow.sqlite import SqliteStore
+
+COPIES = Path(__file__).with_name("copy_forever.py")
+
+
+def unfinished(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.building*"))
+
+
+@contextmanager
+def stopped_halfway(path: Path, file: Path, deed: str) -> Generator[list[Path]]:
+    """A process that was stopped in the middle of a backup or a restore, and is killed after the
+    block; what it has lying about."""
+    with subprocess.Popen([sys.executable, str(COPIES), str(path), str(file), deed]) as child:
+        left = list[Path]()
+        while not left:
+            child.send_signal(signal.SIGCONT)
+            while not unfinished(path.parent):
+                assert child.poll() is None
+            child.send_signal(signal.SIGSTOP)
+            os.waitpid(child.pid, os.WUNTRACED)
+            left = unfinished(path.parent)
+        try:
+            yield left
+        finally:
+            child.kill()
+
+
+@pytest.mark.parametrize(
+    ("deed", "then"), [("backup", "open"), ("restore", "backup"), ("backup", "restore")]
+)
+def test_what_a_killed_process_left_is_told_and_goes_and_a_living_one_s_stays(
+    tmp_path: Path, deed: str, then: str
+) -> None:
+    path, other = tmp_path / "memory.sqlite", tmp_path / "away" / "memory.bak"
+    file = tmp_path / f"memory.sqlite.{deed}.bak"
+    with SqliteStore(path) as store:
+        store.add(a_workflow(f"w{number}", lesson="x" * 3000) for number in range(700))
+        store.backup(file)
+        store.backup(other)
+        with stopped_halfway(path, file, deed) as left:
+            SqliteStore(path).close()
+            store.backup(tmp_path / "mine.bak")
+            assert unfinished(tmp_path) == left
+            copies = {str(one) for one in left if one.suffix != ".lock"}
+            assert copies <= {*store.copies()}
+        assert copies <= {*forget(store, "default", Choice(workflows=("w1",))).copies}
+        if then == "open":
+            SqliteStore(path).close()
+        elif then == "backup":
+            store.backup(tmp_path / "mine.bak")
+        else:
+            store.restore(other)
+        assert unfinished(tmp_path) == []
+        assert not copies & {*store.copies()}
+
+
+def test_files_of_others_that_are_called_alike_stay(tmp_path: Path) -> None:
+    names = ("a.building", "memory.sqlite.1234.building", f"{'A' * 26}.building", "b.bak")
+    for name in names:
+        (tmp_path / name).touch()
+    sweep(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {*names}
 
 
 def head(store: SqliteStore) -> int:
@@ -43,7 +113,7 @@ def test_a_backup_made_while_others_write_is_a_state_that_there_was(tmp_path: Pa
                 assert backup.check() == backup.count()
                 past = as_of(store, head(backup))
                 assert {w.id: w for w in past.workflows} == {w.id: w for w in backup.all()}
-    assert [file.name for file in tmp_path.glob("*.building")] == []
+    assert unfinished(tmp_path) == []
 
 
 def test_a_backup_that_fails_leaves_what_was_there(file_store: SqliteStore, tmp_path: Path) -> None:
@@ -87,7 +157,7 @@ def test_a_restored_backup_takes_the_place_of_everything(tmp_path: Path) -> None
             assert replaced.check() == 2
         store.restore(kept)
         assert set(other.all()) == was
-    assert sorted(file.name for file in tmp_path.glob("*restoring*")) == []
+    assert unfinished(tmp_path) == []
 
 
 def test_a_backup_of_an_older_version_is_upgraded_on_the_way(tmp_path: Path) -> None:
@@ -123,7 +193,7 @@ def test_a_damaged_backup_is_not_restored(tmp_path: Path, damage: str) -> None:
         with pytest.raises(StoreError):
             store.restore(file)
         assert (set(store.all()), head(store)) == (was, at)
-    assert sorted(file.name for file in tmp_path.glob("*restoring*")) == []
+    assert unfinished(tmp_path) == []
 
 
 def test_a_backup_that_is_not_there_is_an_input_error(

@@ -14,6 +14,7 @@ import pytest
 from tests.memories.making import a_query, a_workflow, credit, found_by, ids, keep
 
 from mia.errors import StoreError
+from mia.memories.workflow.records import Source
 from mia.memories.workflow.sqlite import SqliteStore
 from mia.types import Remembered
 
@@ -111,7 +112,6 @@ def test_no_flipped_bit_changes_a_record_in_silence(tmp_path: Path) -> None:
         ("UPDATE workflows SET source_episode = 'none'", "workflow w1"),
         ("UPDATE workflows SET crc = crc + 1", "workflow w1"),
         ("UPDATE workflows SET seal = seal + 1", "workflow w1"),
-        ("UPDATE sources SET body = body || ' '", "a source of workflow w1"),
         ("DELETE FROM versions", "workflow w1"),
     ],
 )
@@ -122,9 +122,33 @@ def test_a_damaged_row_is_named_and_not_returned(tmp_path: Path, damage: str, na
         with closing(sqlite3.connect(path)) as db, db:
             db.execute(damage)
         with pytest.raises(StoreError, match=named):
-            store.read(lambda rows: (rows.get("w1"), rows.sources("w1")))
+            store.get("w1")
         with pytest.raises(StoreError):
             store.check()
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        ("UPDATE versions SET body = replace(body, 'bad', 'sad') WHERE seq = 3", "of entry 3"),
+        ("DELETE FROM versions WHERE seq = 3", "of entry 3"),
+        ("UPDATE log SET digest = digest || '0' WHERE seq = 3", "entry 3 of the log"),
+        ("UPDATE log SET workflow = 'w1' WHERE seq = 6", "entry 6 of the log"),
+        ("DELETE FROM log WHERE seq = 2", "entry 3 of the log"),
+    ],
+)
+def test_a_damaged_source_is_named_and_not_returned(
+    tmp_path: Path, damage: str, named: str
+) -> None:
+    path = tmp_path / "memory.sqlite"
+    with SqliteStore(path) as store:
+        for id in ("w1", "w2"):
+            keep(store, a_workflow(id))
+            store.write(lambda rows, id=id: rows.merge(id, Source(episode="bad")))
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute(damage)
+        with pytest.raises(StoreError, match=named):
+            store.read(lambda rows: rows.sources("w1"))
 
 
 def test_a_damaged_decision_is_named_and_not_repeated(tmp_path: Path) -> None:

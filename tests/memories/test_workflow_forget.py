@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 from tests.memories.making import a_query, a_workflow, ids, keep
 
-from mia.errors import InputError
+from mia.errors import InputError, StoreError
 from mia.memories.workflow.forget import Choice, Forgotten, Gone, forget
 from mia.memories.workflow.history import restore, snapshot
 from mia.memories.workflow.records import Source
@@ -54,6 +57,64 @@ def test_nothing_is_left_of_what_is_forgotten(tmp_path: Path) -> None:
         assert store.check() == 90
         assert len(ids(store, a_query(1, limit=100))) == 90
     assert on_disk(path, SECRET) == []
+
+
+def a_memory_with_a_secret(path: Path) -> None:
+    """One workflow that has it in its text, one that merged an episode with it."""
+    with SqliteStore(path) as store:
+        for number in range(12):
+            keep(store, a_workflow(f"w{number}"))
+        keep(store, evil("evil", summary=f"the answer is {SECRET}", question_id=SECRET))
+        source = Source(episode="bad", question_id=SECRET, domains=("evil.example",))
+        store.write(lambda rows: rows.merge("w1", source))
+
+
+BEHIND = {
+    "where a text read": "UPDATE versions SET body = replace(body, 'evil', 'evim') WHERE seq = 25",
+    "where an episode read": "UPDATE versions SET body = replace(body, 'il.', '.') WHERE seq = 27",
+    "which entry a text is of": "UPDATE versions SET seq = 26 WHERE seq = 25",
+    "a text less": "DELETE FROM versions WHERE seq = 27",
+    "whose a merged episode is": "UPDATE log SET workflow = 'w2' WHERE action = 'merge'",
+    "what an entry did": "UPDATE log SET action = 'nerge' WHERE action = 'merge'",
+    "which namespace an entry is of": "UPDATE log SET namespace = 'defaulu' WHERE seq = 25",
+    "who influenced a text": "UPDATE log SET detail = replace(detail, 'parents', 'qarents')",
+    "an entry less": "DELETE FROM log WHERE seq = 27",
+    "the tail": "DELETE FROM log WHERE seq >= 27",
+    "which workflow a row is of": "UPDATE workflows SET id = 'evim' WHERE id = 'evil'",
+}
+
+
+@pytest.mark.parametrize("what", BEHIND)
+def test_what_damage_would_hide_from_forgetting_is_an_error(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "memory.sqlite"
+    a_memory_with_a_secret(path)
+    with SqliteStore(path) as store:
+        keep(store, a_workflow("child", parents=("evil",)))
+        with closing(sqlite3.connect(path)) as db, db:
+            assert db.execute(BEHIND[what]).rowcount > 0
+        with pytest.raises(StoreError):
+            forget(store, "default", EVIL)
+
+
+def test_no_flipped_bit_makes_forgetting_miss_anything_in_silence(tmp_path: Path) -> None:
+    a_memory_with_a_secret(tmp_path / "whole")
+    whole = (tmp_path / "whole").read_bytes()
+    luck = random.Random(7)
+    done = 0
+    for number in range(80):
+        path = tmp_path / f"{number}.sqlite"
+        damaged = bytearray(whole)
+        damaged[luck.randrange(len(whole))] ^= 1 << luck.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            with SqliteStore(path) as store:
+                told = forget(store, "default", EVIL)
+        except StoreError:
+            continue
+        done += 1
+        assert (names(told.direct), names(told.unmerged)) == (["evil"], ["w1"])
+        assert on_disk(path, SECRET) == []
+    assert done > 10
 
 
 def test_a_dry_run_tells_the_same_and_changes_nothing(store: Store) -> None:

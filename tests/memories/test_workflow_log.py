@@ -85,8 +85,10 @@ TAMPERING = {
     "a wrong note of missing vectors": "INSERT INTO unembedded VALUES (1, 'default')",
     "the embedder": "UPDATE meta SET value = 'other' WHERE name = 'embedder'",
     "the dimension": "UPDATE meta SET value = '7' WHERE name = 'dimension'",
-    "a source": "UPDATE sources SET body = replace(body, 'example', 'invalid')",
-    "a source less": "DELETE FROM sources WHERE body LIKE '%another%'",
+    "a source": "UPDATE versions SET body = replace(body, 'a.example', 'b.example')",
+    "a source less": "DELETE FROM versions WHERE body LIKE '%another%'",
+    "whose a source is": "UPDATE log SET workflow = 'w2' WHERE action = 'merge'",
+    "a text of no entry": "INSERT INTO versions SELECT 1000, body FROM versions WHERE seq = 1",
     "a decision": "UPDATE absorbed SET body = replace(body, 'merged', 'stored')",
     "a decision less": "DELETE FROM absorbed",
     "a reason": "UPDATE log SET reason = 'never mind' WHERE action = 'trust'",
@@ -139,6 +141,12 @@ def test_nothing_is_written_after_a_log_that_was_cut(tmp_path: Path, lived: Path
         db.execute("DELETE FROM log WHERE seq = (SELECT max(seq) FROM log)")
     with SqliteStore(path) as store, pytest.raises(StoreError, match="entries are missing"):
         store.add([a_workflow("new")])
+
+
+def test_what_cannot_be_erased_is_an_error(file_store: SqliteStore) -> None:
+    keep(file_store, a_workflow())
+    with pytest.raises(StoreError, match="entry 2 is missing"):
+        file_store.write(lambda rows: rows.log.erase([2]))
 
 
 def test_times_in_the_log_never_go_back(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests.memories.making import a_workflow
 
 from mia.errors import StoreError
+from mia.memories.workflow.forget import Choice, forget
 from mia.memories.workflow.history import as_of
 from mia.memories.workflow.migrations import APPLICATION, MIGRATIONS, Step, migrate
 from mia.memories.workflow.sqlite import SqliteStore
@@ -81,6 +82,24 @@ def test_episodes_of_version_1_are_sources(tmp_path: Path) -> None:
         (own,) = (source for source in first if source.episode == "episode of Alien")
         assert (own.question_id, own.judge) == ("question of Alien", "exact_match")
         assert own.domains == ("wiki.example",)
+
+
+def test_sources_of_version_4_are_read_from_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "memory.sqlite"
+    build(path, 4)
+    known = rows_of(path, "SELECT workflow, digest, body FROM sources")
+    assert len(known) == 7
+    with SqliteStore(path) as store:
+        assert store.check() == 3
+        found = [
+            (id, digest, source.raw.decode())
+            for id in ("w1", "w2", "w3")
+            for _, digest, source in store.read(lambda rows, id=id: list(rows.all_sources(id)))
+        ]
+        assert sorted(found) == sorted(known)
+        assert forget(store, "default", Choice(episodes=("good",))).unmerged[0].id == "w1"
+        assert store.check() == 3
+    assert rows_of(path, "SELECT name FROM sqlite_schema WHERE name = 'sources'") == []
 
 
 def test_the_log_begins_with_what_was_there(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from ulid import ULID
 from mia.errors import ConfigError, MIAError, StoreError
 from mia.memories.workflow.postgres import PostgresStore
 from mia.memories.workflow.postgres_schema import MIGRATIONS, migrate
+from mia.memories.workflow.records import Source
 
 WRONG = "hunter2-is-wrong"
 
@@ -183,6 +184,19 @@ def test_a_migration_loses_nothing(postgres: str) -> None:
         assert kept is not None
         assert (kept.plan, kept.uses) == (workflow.plan, 1)
         assert store.check() == 1
+
+
+def test_sources_of_version_1_are_read_from_the_log(postgres: str) -> None:
+    with psycopg.connect(postgres, autocommit=True) as db:
+        migrate(db, "the database", MIGRATIONS[:1])
+        assert db.execute("SELECT to_regclass('mia.sources') IS NULL").fetchone() == (False,)
+    with PostgresStore(postgres) as store:
+        keep(store, a_workflow())
+        store.write(lambda rows: rows.merge("w1", Source(episode="another")))
+        sources = store.read(lambda rows: rows.sources("w1"))
+        assert {source.episode for source in sources} == {"episode of w1", "another"}
+        assert store.scrub()
+    assert sql(postgres, "SELECT to_regclass('mia.sources') IS NULL") == [(True,)]
 
 
 def test_a_migration_that_fails_leaves_everything_as_it_was(postgres: str) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.memories.making import a_workflow
 
 from mia.memories.workflow.sqlite import SqliteStore
 
@@ -100,6 +104,37 @@ def test_processes_with_threads_write_at_once_and_lose_nothing(tmp_path: Path) -
     assert len(acked) == 90
     assert {"stored", "merged"} <= {decision for _, decision, _ in acked}
     assert_all_there(path, acked)
+
+
+def test_a_writer_that_never_rests_does_not_keep_another_waiting(tmp_path: Path) -> None:
+    path, commits, ended = tmp_path / "memory.sqlite", 0, threading.Event()
+    holds = threading.Event()
+
+    def write_on() -> None:
+        nonlocal commits
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            while not ended.is_set():
+                db.execute("BEGIN IMMEDIATE")
+                holds.set()
+                time.sleep(0.02)
+                holds.clear()
+                db.execute("COMMIT")
+                commits += 1
+                time.sleep(0.0005)
+
+    with SqliteStore(path) as store:
+        rival = threading.Thread(target=write_on)
+        rival.start()
+        passed = 0
+        for number in range(12):
+            time.sleep(0.05)
+            holds.wait()
+            before = commits
+            store.add([a_workflow(f"w{number}")])
+            passed += commits - before
+        ended.set()
+        rival.join()
+    assert passed < 300  # 100 or so; 400 to 1,300 where who waits long asks seldom
 
 
 def maintenance(path: Path, rounds: int) -> set[str]:

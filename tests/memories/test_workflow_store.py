@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from mia.errors import StoreError
 from mia.memories.workflow.compress import compress
+from mia.memories.workflow.records import Source
 from mia.memories.workflow.rows import Bucket, Rows
 from mia.memories.workflow.sqlite import SqliteStore
 from mia.memories.workflow.store import Store
@@ -57,6 +58,21 @@ def test_a_deleted_workflow_is_gone_with_its_vectors(store: Store, workflow: Wor
     assert store.delete("w1")
     assert not store.delete("w1")
     assert store.count() == store.check() == 0
+
+
+def test_a_workflow_that_comes_again_has_no_source_of_its_former_life(
+    store: Store, workflow: Workflow
+) -> None:
+    def episodes() -> list[str]:
+        return [source.episode for source in store.read(lambda rows: rows.sources("w1"))]
+
+    store.add([replace(workflow, source_episode="first")])
+    store.write(lambda rows: rows.merge("w1", Source(episode="merged")))
+    assert sorted(episodes()) == ["first", "merged"]
+    store.delete("w1")
+    assert episodes() == []
+    store.add([replace(workflow, source_episode="second")])
+    assert episodes() == ["second"]
 
 
 def test_a_transaction_that_raises_keeps_nothing(store: Store, workflow: Workflow) -> None:

@@ -28,7 +28,7 @@ T = TypeVar("T")
 Seen = Callable[[str], bool]
 """Whether an address stands in the question or came back from a tool in this run."""
 Toolbox = Callable[[Question, Seen], tuple[Tool, ...]]
-"""Makes the tools of one run: `lambda asked, seen: (TextSearch(engine), OpenPage(engine, seen))`."""
+"""Makes the tools of one run, as `lambda asked, seen: (TextSearch(it), OpenPage(it, seen))`."""
 
 MISREAD = 3
 """Replies in a row that nobody can read before the model is given up."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 from collections.abc import Generator
@@ -10,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from mia.errors import InputError, StoreError
+from mia.memories.workflow.files import unfinished, whole
 
 _LOG_OF_WRITES = "-wal"
 """What SQLite calls the file beside a database that holds its newest transactions."""
@@ -18,19 +18,12 @@ _LOG_OF_WRITES = "-wal"
 def copy_whole(source: sqlite3.Connection, target: Path) -> None:
     """Copies a database as it is at one moment. The file appears whole or not at all, and lasts
     through a power cut. Raises StoreError."""
-    fresh = target.with_name(f"{target.name}.{os.getpid()}.building")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        fresh.unlink(missing_ok=True)
-        with closing(sqlite3.connect(fresh)) as copy:
+        with whole(target) as fresh, closing(sqlite3.connect(fresh)) as copy:
             source.backup(copy)
-        _sync(fresh)
-        fresh.replace(target)
-        _sync(target.parent)
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"no copy was made at {target}: {error}") from error
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -39,16 +32,11 @@ def working_copy(file: Path, beside: Path) -> Generator[Path]:
     is gone after the block. Raises InputError when there is no file."""
     if not file.is_file():
         raise InputError(f"there is no file {file}")
-    copy = beside.with_name(f"{beside.name}.{os.getpid()}.restoring")
-    parts = ("", _LOG_OF_WRITES)
-    try:
-        for part in parts:
+    with unfinished(beside) as copy:
+        for part in ("", _LOG_OF_WRITES):
             if Path(f"{file}{part}").is_file():
                 shutil.copyfile(f"{file}{part}", f"{copy}{part}")
         yield copy
-    finally:
-        for left in copy.parent.glob(f"{copy.name}*"):
-            left.unlink(missing_ok=True)
 
 
 def take_over(db: sqlite3.Connection) -> None:
@@ -63,11 +51,3 @@ def take_over(db: sqlite3.Connection) -> None:
         db.execute(f'DELETE FROM main."{table}"')
     for table in tables:
         db.execute(f'INSERT INTO main."{table}" SELECT * FROM restored."{table}"')
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

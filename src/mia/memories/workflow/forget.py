@@ -5,6 +5,7 @@ generations: a text was influenced by the texts that its `parents` had when it w
 workflow that lives on by another text only the chosen episodes and the texts of its past go. The
 log keeps the ids and digests, so it can still be verified, and no text. Episodes stay absorbed, so
 that none comes back by being remembered again; the journal and copies of the file are not touched.
+Before anything goes, the log's chain and every text are checked: nothing is missed in silence.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from mia.errors import InputError
-from mia.memories.workflow.history import source_in
-from mia.memories.workflow.log import Entry
+from mia.memories.workflow.log import Entry, source_in
 from mia.memories.workflow.pairs import PairRows, Shown
 from mia.memories.workflow.records import Source
 from mia.memories.workflow.rows import Rows
-from mia.memories.workflow.states import Played, played
+from mia.memories.workflow.states import Played
 from mia.memories.workflow.store import Store
+from mia.memories.workflow.verify import texts, walked
 from mia.types import Noun
 
 
@@ -79,7 +80,9 @@ def forget(
     store: Store, namespace: str, choice: Choice, *, dry_run: bool = False, reason: str = ""
 ) -> Forgotten:
     """Forgets what is chosen of a namespace, in one transaction, and scrubs the files; a dry run
-    only tells what that would be. The reason goes into the log, which nobody can make forget."""
+    only tells what that would be. The reason goes into the log, which nobody can make forget.
+    Raises InputError for a choice of nothing, StoreError when what would have to go cannot be told
+    for sure."""
     if choice == Choice():
         raise InputError(
             "say what is to be forgotten: a domain, an episode, a judge, a time, an id"
@@ -123,8 +126,8 @@ class _Plan:
     @classmethod
     def of(cls, rows: Rows, namespace: str, choice: Choice) -> _Plan:
         """Chooses among all texts that are left, and follows their influence."""
-        plan = cls(played(rows))
-        for entry, body in rows.log.texts():
+        plan = cls(walked(rows))
+        for entry, body in texts(rows, plan.told):
             if entry.namespace == namespace:
                 why = _why(choice, entry, body)
                 if why is not None:
@@ -153,7 +156,7 @@ class _Plan:
     def carry_out(self, rows: Rows, reason: str) -> None:
         """Does it."""
         for gone in (*self.direct, *self.descendants):
-            rows.forget(gone.namespace, gone.id, reason)
+            rows.forget(gone.namespace, gone.id, self._left(gone.id), reason)
         for gone in self.unmerged:
             bad = self._bad(gone.id)
             sources = dict.fromkeys(self.told.texts[seq].source for seq in bad)
@@ -177,6 +180,7 @@ class _Plan:
 
     def _choose_pairs(self, rows: PairRows, namespace: str, choice: Choice) -> None:
         """A pair goes when the couple of episodes does that its plans came from."""
+        rows.check()
         gone = {item.id for item in (*self.direct, *self.descendants)}
         for shown in rows.shown(namespace):
             why = _why_shown(choice, shown, gone)

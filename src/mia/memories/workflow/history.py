@@ -9,14 +9,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from mia.errors import InputError, StoreError
-from mia.memories.workflow.log import TEXTS, Detail, Entry, stamp
+from mia.memories.workflow.log import Detail, Entry, source_in, stamp
 from mia.memories.workflow.records import (
-    Source,
     checksum,
     fingerprint,
     raw_of,
     read_noun,
-    source_of,
     with_standing,
 )
 from mia.memories.workflow.rows import Rows
@@ -236,14 +234,6 @@ def _bring_back(rows: Rows, id: str, then: Played, reason: str) -> bool:
         if body is not None:
             rows.merge(id, source_in(then.texts[seq].action, seq, body), reason)
     return True
-
-
-def source_in(action: str, seq: int, body: str) -> Source:
-    """The source that an entry brought, with a text or by itself. Raises StoreError."""
-    name = f"the text of entry {seq}"
-    if action in TEXTS:
-        return source_of(read_noun(Workflow, name, body))
-    return read_noun(Source, name, body)
 
 
 def _recount(rows: Rows, id: str, state: State, reason: str) -> bool:

@@ -16,9 +16,16 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mia.errors import StoreError
-from mia.memories.workflow.records import Standing, fingerprint, read_noun
+from mia.memories.workflow.records import (
+    Source,
+    Standing,
+    fingerprint,
+    raw_of,
+    read_noun,
+    source_of,
+)
 from mia.memories.workflow.session import Session
-from mia.types import Noun, encode
+from mia.types import Noun, Workflow, encode
 
 TEXTS: frozenset[str] = frozenset(("put", "import", "restore", "keep"))
 """Actions that give a workflow its text; `keep` is that of a workflow older than the log."""
@@ -29,6 +36,8 @@ REMOVALS: frozenset[str] = frozenset(("delete", "evict", "forget"))
 Clock = Callable[[], datetime]
 _GENESIS = "0" * 64
 _COLUMNS = "seq, at, namespace, action, workflow, reason, digest, detail, hash"
+_JOINED = ", ".join(f"l.{name}" for name in _COLUMNS.split(", "))
+"""The same, of `log AS l`."""
 
 
 class Detail(Noun, frozen=True):
@@ -50,6 +59,9 @@ class Detail(Noun, frozen=True):
     """The entry that a snapshot names, or that a restored text was first brought by."""
 
 
+_NOTHING = Detail()
+
+
 class Entry(NamedTuple):
     """One change."""
 
@@ -68,6 +80,8 @@ class Entry(NamedTuple):
 
     def details(self) -> Detail:
         """The detail, read. Raises StoreError."""
+        if self.detail == "{}":  # most entries say no more than their columns
+            return _NOTHING
         return read_noun(Detail, f"entry {self.seq} of the log", self.detail)
 
 
@@ -93,6 +107,42 @@ def chained(before: str, entry: Entry) -> str:
     """The hash of an entry that follows the one of a hash."""
     said = msgspec.json.encode(entry[:-1])
     return hashlib.sha256(before.encode() + said).hexdigest()
+
+
+def check_link(before: str, entry: Entry) -> None:
+    """Raises StoreError when an entry does not follow the one of a hash."""
+    if chained(before, entry) != entry.hash:
+        raise StoreError(f"entry {entry.seq} of the log was changed, or one before it")
+
+
+def check_text(entry: Entry, body: Any) -> str:
+    """The text that an entry brought. Raises StoreError when it is not that any more."""
+    name = f"the text of entry {entry.seq}, of workflow {entry.workflow}"
+    if fingerprint(raw_of(name, body)) != entry.digest:
+        raise StoreError(f"{name}, was changed")
+    return body
+
+
+def source_in(action: str, seq: int, body: str) -> Source:
+    """The source that an entry brought, with a text or by itself. Raises StoreError."""
+    name = f"the text of entry {seq}"
+    if action in TEXTS:
+        return source_of(read_noun(Workflow, name, body))
+    return read_noun(Source, name, body)
+
+
+def follow(sources: dict[str, int], entry: Entry, detail: Detail) -> None:
+    """Takes the sources of a workflow one entry further: digests, with the entries that brought
+    them."""
+    if entry.action in TEXTS:
+        sources[detail.source or ""] = entry.seq
+    elif entry.action == "merge":
+        sources[entry.digest or ""] = entry.seq
+    elif entry.action == "unmerge":
+        for source in detail.sources:
+            sources.pop(source, None)
+    elif entry.action in REMOVALS:
+        sources.clear()
 
 
 class Log:
@@ -152,8 +202,15 @@ class Log:
         return self._entries(f"WHERE {where} ORDER BY seq", *values)
 
     def of(self, workflow: str) -> Iterator[Entry]:
-        """What happened to a workflow, in order."""
-        return self._entries("WHERE workflow = ? ORDER BY seq", workflow)
+        """What happened to a workflow, in order. Raises StoreError for a changed entry."""
+        for *row, before in self._session.rows(
+            f"SELECT {_JOINED}, b.hash FROM log AS l LEFT JOIN log AS b ON b.seq = l.seq - 1"
+            " WHERE l.workflow = ? ORDER BY l.seq",
+            (workflow,),
+        ):
+            entry = Entry(*row)
+            check_link(before or _GENESIS, entry)
+            yield entry
 
     def hash_at(self, seq: int) -> str | None:
         """The hash of one entry; None when there is none of this number."""
@@ -166,18 +223,21 @@ class Log:
         return next((row[0] for row in found), None)
 
     def texts(self) -> Iterator[tuple[Entry, str]]:
-        """The texts that are left, in order, with the entries that brought them."""
-        columns = ", ".join(f"l.{name}" for name in _COLUMNS.split(", "))
-        for row in self._session.rows(
-            f"SELECT {columns}, v.body FROM versions AS v JOIN log AS l ON l.seq = v.seq"
-            " ORDER BY l.seq"
+        """The texts that are left, in order, with the entries that brought them. Raises StoreError
+        for one that is not what its entry says."""
+        for *row, body in self._session.rows(
+            f"SELECT {_JOINED}, v.body FROM versions AS v LEFT JOIN log AS l ON l.seq = v.seq"
+            " ORDER BY v.seq"
         ):
-            yield Entry(*row[:-1]), row[-1]
+            entry = Entry(*row)
+            yield entry, check_text(entry, body)
 
     def erase(self, seqs: Iterable[int]) -> None:
-        """Erases the texts that entries brought. The entry that tells of it has to name them."""
+        """Erases the texts that entries brought. The entry that tells of it has to name them.
+        Raises StoreError when one is not there."""
         for seq in seqs:
-            self._session.change("DELETE FROM versions WHERE seq = ?", (seq,))
+            if self._session.change("DELETE FROM versions WHERE seq = ?", (seq,)) != 1:
+                raise StoreError(f"the text of entry {seq} is missing: it cannot be erased")
 
     def check_head(self) -> None:
         """Raises StoreError when the log does not end where it was last seen to end."""
@@ -198,8 +258,7 @@ class Log:
         return next(self._entries("ORDER BY seq DESC LIMIT 1"), None)
 
     def _entries(self, rest: str, *values: Any) -> Iterator[Entry]:
-        for row in self._session.rows(f"SELECT {_COLUMNS} FROM log {rest}", values):
-            yield Entry(*row)
+        return map(Entry._make, self._session.rows(f"SELECT {_COLUMNS} FROM log {rest}", values))
 
 
 def _told(head: Head) -> str:

@@ -176,8 +176,10 @@ _V4 = (
         PRIMARY KEY (namespace, subject)
     ) STRICT""",
 )
+# where a workflow comes from is read from the log
+_V5 = ("DROP TABLE sources",)
 Step = str | Callable[[sqlite3.Connection], None]
-MIGRATIONS: tuple[Sequence[Step], ...] = (_V1, _V2, _V3, _V4)
+MIGRATIONS: tuple[Sequence[Step], ...] = (_V1, _V2, _V3, _V4, _V5)
 
 
 def migrate(

@@ -43,8 +43,7 @@ _IDLE = 8
 _PATIENCE = b"SET lock_timeout = '5s'"
 """How long overwriting waits for readers of the tables."""
 _TEXTS = (
-    "workflows", "versions", "sources", "vectors", "absorbed", "plan_pairs", "pair_episodes",
-    "pair_vectors",
+    "workflows", "versions", "vectors", "absorbed", "plan_pairs", "pair_episodes", "pair_vectors",
 )  # fmt: skip
 """Tables whose rows may hold what a person asked to have forgotten."""
 _STILL_READ = b"""SELECT EXISTS (

@@ -132,7 +132,9 @@ _V1 = (
         PRIMARY KEY (namespace, subject)
     )""",
 )
-MIGRATIONS: tuple[Sequence[str], ...] = (_V1,)
+# where a workflow comes from is read from the log
+_V2 = ("DROP TABLE sources",)
+MIGRATIONS: tuple[Sequence[str], ...] = (_V1, _V2)
 
 
 def migrate(

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from mia.errors import StoreError
-from mia.memories.workflow.log import Clock, Detail, Log, utc_now
+from mia.memories.workflow.log import Clock, Detail, Log, check_text, follow, source_in, utc_now
 from mia.memories.workflow.records import (
     HEAD,
     NAMES,
@@ -27,8 +26,6 @@ from mia.memories.workflow.records import (
     open_columns,
     open_noun,
     open_workflow,
-    raw_of,
-    read_noun,
     seal,
     source_of,
     standing_of,
@@ -145,7 +142,6 @@ class Rows:
             " ON CONFLICT (seq) DO UPDATE SET namespace = excluded.namespace",
             (first, workflow.namespace),
         )
-        self._keep_source(workflow.id, source)
 
     def credit(self, id: str, won: bool, at: str, reason: str = "") -> None:
         """Counts one use of a workflow. One that is gone has nothing to count."""
@@ -206,22 +202,13 @@ class Rows:
         self.log.append(action, namespace=columns.namespace, workflow=id, reason=reason)
         return True
 
-    def forget(self, namespace: str, id: str, reason: str = "") -> None:
-        """Removes a workflow with all its texts, those of its past too. One that was removed before
-        loses what is left of it."""
+    def forget(self, namespace: str, id: str, texts: Sequence[int], reason: str = "") -> None:
+        """Removes a workflow with its texts: all that are left, those of its past too. One that was
+        removed before loses what is left of it."""
         self.session.change("DELETE FROM workflows WHERE id = ?", (id,))
-        erased = tuple(
-            int(row[0])
-            for row in self.session.rows(
-                "SELECT v.seq FROM versions AS v JOIN log AS l ON l.seq = v.seq"
-                " WHERE l.workflow = ? ORDER BY v.seq",
-                (id,),
-            )
-        )
-        self.log.erase(erased)
-        self.log.append(
-            "forget", namespace=namespace, workflow=id, reason=reason, detail=Detail(erased=erased)
-        )
+        self.log.erase(texts)
+        detail = Detail(erased=tuple(texts))
+        self.log.append("forget", namespace=namespace, workflow=id, reason=reason, detail=detail)
 
     # sources
 
@@ -230,17 +217,16 @@ class Rows:
         known = (source for _, _, source in self.all_sources(id))
         return tuple(sorted(known, key=lambda source: source.at))
 
-    def all_sources(self, id: str | None = None) -> Iterator[tuple[str, str, Source]]:
-        """Workflows with the digests of their sources, and these."""
-        where, values = _where(workflow=id)
-        found = self.session.rows(
-            f"SELECT workflow, digest, body FROM sources{where} ORDER BY workflow, digest", values
-        )
-        for workflow, wanted, body in found:
-            name = f"a source of workflow {workflow}"
-            if fingerprint(raw_of(name, body)) != wanted:
-                raise StoreError(f"{name} is damaged: its digest does not match")
-            yield workflow, wanted, read_noun(Source, name, body)
+    def all_sources(self, id: str) -> Iterator[tuple[int, str, Source]]:
+        """The same, with the entries that brought them and their digests. They are read from the
+        log and its texts, and lie nowhere else."""
+        entries = {entry.seq: entry for entry in self.log.of(id)}
+        sources: dict[str, int] = {}
+        for entry in entries.values():
+            follow(sources, entry, entry.details())
+        for digest, seq in sources.items():
+            body = check_text(entries[seq], self.log.text(seq))
+            yield seq, digest, source_in(entries[seq].action, seq, body)
 
     def merge(self, id: str, source: Source, reason: str = "") -> None:
         """Notes an episode that confirmed a workflow without changing its text."""
@@ -250,16 +236,11 @@ class Rows:
         self.log.append(
             "merge", namespace=columns.namespace, workflow=id, reason=reason, body=source.raw
         )
-        self._keep_source(id, source)
 
     def unmerge(
         self, namespace: str, id: str, sources: Sequence[str], texts: Sequence[int], reason: str
     ) -> None:
         """Takes sources, by digest, away from a workflow, and erases texts of its past."""
-        for source in sources:
-            self.session.change(
-                "DELETE FROM sources WHERE workflow = ? AND digest = ?", (id, source)
-            )
         self.log.erase(texts)
         self.log.append(
             "unmerge",
@@ -267,15 +248,6 @@ class Rows:
             workflow=id,
             reason=reason,
             detail=Detail(sources=tuple(sources), erased=tuple(texts)),
-        )
-
-    def _keep_source(self, id: str, source: Source) -> None:
-        """Writes the row of a source that the log knows of."""
-        body = source.raw
-        self.session.change(
-            "INSERT INTO sources (workflow, digest, body) VALUES (?, ?, ?)"
-            " ON CONFLICT (workflow, digest) DO NOTHING",
-            (id, fingerprint(body), body.decode()),
         )
 
     # episodes

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from ulid import ULID
 from mia.errors import StoreError
 from mia.locks import alone
 from mia.memories.workflow.backup import copy_whole, take_over, working_copy
+from mia.memories.workflow.files import sweep
 from mia.memories.workflow.group import Group, Ticket
 from mia.memories.workflow.index import Index
 from mia.memories.workflow.log import Clock, utc_now
@@ -35,6 +37,9 @@ _DAMAGE = (sqlite3.Error, UnicodeDecodeError)
 """What sqlite3 raises; the latter where its own message quotes a damaged file."""
 _BUSY_SECONDS = 30.0
 """How long to wait for another process's transaction; ours take milliseconds."""
+_ROUND_SECONDS = 0.078
+"""How long a writer leaves the asking for its turn to SQLite, which asks after 1, 2, 5, 10, 15, 20
+and 25 ms, and then ever more seldom."""
 _IDLE = 8
 """Connections of readers that are kept for the next one."""
 
@@ -150,7 +155,7 @@ class SqliteStore(Store):
         return kept
 
     def _take_over(self, db: sqlite3.Connection, file: Path, kept: Path) -> None:
-        db.execute("BEGIN IMMEDIATE")
+        _begin(db)
         try:
             with self._connected() as reader:  # nobody else can write between this copy and the end
                 copy_whole(reader, kept)
@@ -185,6 +190,7 @@ class SqliteStore(Store):
         if self.path is None:
             migrate(self._writer, None)
             return
+        sweep(self.path.parent)
         # SQLite does not wait its turn for the change to WAL: it fails at once
         with alone(self.path.with_name(f"{self.path.name}.lock")):
             self._writer.execute("PRAGMA journal_mode = WAL")
@@ -194,7 +200,7 @@ class SqliteStore(Store):
         """Runs the jobs in one transaction, each in a savepoint of its own."""
         try:
             with self._writing() as db:
-                db.execute("BEGIN IMMEDIATE")
+                _begin(db)
                 try:
                     for ticket in tickets:
                         self._attempt(db, ticket)
@@ -270,3 +276,25 @@ class SqliteStore(Store):
 
     def _told(self, error: Exception) -> StoreError:
         return StoreError(f"the memory in {self.where}: {error}")
+
+
+def _begin(db: sqlite3.Connection) -> None:
+    """Begins a transaction that writes. Processes that wait stand in no queue: whoever asks first
+    after a commit is next. So they all ask equally often, however long they have waited; left to
+    SQLite alone, who has waited long would ask seldom, and wait on behind newcomers."""
+    given_up = time.monotonic() + _BUSY_SECONDS
+    _let_wait(db, _ROUND_SECONDS)
+    try:
+        while not db.in_transaction:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or time.monotonic() > given_up:
+                    raise
+    finally:
+        _let_wait(db, _BUSY_SECONDS)
+
+
+def _let_wait(db: sqlite3.Connection, seconds: float) -> None:
+    db.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from mia.memories.workflow.log import REMOVALS, STANDINGS, TEXTS, Entry
+from mia.memories.workflow.log import REMOVALS, STANDINGS, TEXTS, Detail, Entry, follow
 from mia.memories.workflow.records import Standing
 from mia.memories.workflow.rows import Rows
 
@@ -65,7 +65,7 @@ class Played:
         id, digest = entry.workflow or "", entry.digest or ""
         state = self.workflows.get(id)
         if action in TEXTS:
-            self._text(entry)
+            self._text(entry, detail)
         elif action == "absorb":
             self.episodes.add(digest)
         elif action == "snapshot":
@@ -83,33 +83,33 @@ class Played:
             del self.workflows[id]
         elif action == "embed":
             state.vectors, self.embedder = entry.digest, detail.name
-        elif action == "merge":
-            state.sources[digest] = entry.seq
-        elif action == "unmerge":
-            for source in detail.sources:
-                state.sources.pop(source, None)
+        elif action not in TEXTS:
+            follow(state.sources, entry, detail)
 
     def of(self, workflow: str) -> list[int]:
         """The entries that brought texts or sources of a workflow."""
         return self._by_workflow.get(workflow, [])
 
-    def _text(self, entry: Entry) -> None:
-        detail, id = entry.details(), entry.workflow or ""
-        source = detail.source or ""
+    def _text(self, entry: Entry, detail: Detail) -> None:
+        id = entry.workflow or ""
         parents = tuple(self.newest[parent] for parent in detail.parents if parent in self.newest)
         if detail.seq is not None:
             parents = (detail.seq,)
         digest = entry.digest or ""
-        self._keep(entry, Text(id, entry.namespace, digest, entry.action, source, parents))
+        self._keep(
+            entry, Text(id, entry.namespace, digest, entry.action, detail.source or "", parents)
+        )
         self.newest[id] = entry.seq
         known = self.workflows.get(id)
+        sources = known.sources if known else {}
+        follow(sources, entry, detail)
         self.workflows[id] = State(
             first=known.first if known else entry.seq,
             text=entry.seq,
             namespace=entry.namespace,
             digest=digest,
             standing=detail.standing or Standing(),
-            sources={**(known.sources if known else {}), source: entry.seq},
+            sources=sources,
         )
 
     def _keep(self, entry: Entry, text: Text) -> None:

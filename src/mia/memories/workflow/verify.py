@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from mia.errors import StoreError
-from mia.memories.workflow.log import Head, chained
+from mia.memories.workflow.log import Entry, Head, check_link
 from mia.memories.workflow.pairs import PairRows
 from mia.memories.workflow.records import (
     PLACE,
@@ -29,40 +29,40 @@ def verify(rows: Rows) -> int:
     problems = rows.session.problems()
     if problems:
         raise StoreError(f"the database is damaged: {problems[0]}")
-    played = _walked(rows)
-    _texts(rows, played)
+    played = walked(rows)
+    for _ in texts(rows, played):
+        pass
     count = _workflows(rows, played)
     _vectors(rows, played)
-    _sources(rows, played)
     _episodes(rows, played)
     _snapshots(rows, played)
     PairRows(rows).check()
     return count
 
 
-def _walked(rows: Rows) -> Played:
-    """The log played back, each link of its chain checked."""
+def walked(rows: Rows) -> Played:
+    """The log played back, each link of its chain checked. Raises StoreError where one is broken or
+    missing."""
     played, head = Played(), Head()
     for entry in rows.log.entries():
         if entry.seq != head.seq + 1:
             raise StoreError(f"entry {head.seq + 1} of the log is missing")
-        if chained(head.hash, entry) != entry.hash:
-            raise StoreError(f"entry {entry.seq} of the log was changed, or one before it")
+        check_link(head.hash, entry)
         played.play(entry)
         head = Head(entry.seq, entry.hash)
     rows.log.check_head()
     return played
 
 
-def _texts(rows: Rows, played: Played) -> None:
-    """Every text is there, but for those that were forgotten, and is what was written."""
-    wanted = {seq: text for seq, text in played.texts.items() if seq not in played.erased}
-    for seq, body in rows.session.rows("SELECT seq, body FROM versions ORDER BY seq"):
-        text = wanted.pop(seq, None)
-        if text is None:
-            raise StoreError(f"the text of entry {seq} should have been erased")
-        if fingerprint(raw_of(f"the text of entry {seq}", body)) != text.digest:
-            raise StoreError(f"the text of entry {seq}, of workflow {text.workflow}, was changed")
+def texts(rows: Rows, played: Played) -> Iterator[tuple[Entry, str]]:
+    """Every text, with the entry that brought it. Raises StoreError when one is missing, but for
+    those that were forgotten, or is not what was written."""
+    wanted = played.texts.keys() - played.erased
+    for entry, body in rows.log.texts():
+        if entry.seq not in wanted:
+            raise StoreError(f"the text of entry {entry.seq} should have been erased")
+        wanted.discard(entry.seq)
+        yield entry, body
     _none_left("the text of entry", map(str, wanted))
 
 
@@ -108,17 +108,6 @@ def _vectors(rows: Rows, played: Played) -> None:
         if without.pop(id, None) != namespace:
             raise StoreError(f"workflow {id} is listed as one without vectors, wrongly")
     _none_left("the note that there are no vectors of workflow", without)
-
-
-def _sources(rows: Rows, played: Played) -> None:
-    """Every workflow has the sources that the log says."""
-    left = {(id, wanted) for id, state in played.workflows.items() for wanted in state.sources}
-    for id, digest, _ in rows.all_sources():
-        found = (id, digest)
-        if found not in left:
-            raise StoreError(f"a source of workflow {id} is not in the log")
-        left.discard(found)
-    _none_left("a source of workflow", (id for id, _ in left))
 
 
 def _episodes(rows: Rows, played: Played) -> None:
