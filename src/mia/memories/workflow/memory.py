@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 
 from msgspec.structs import replace
@@ -102,19 +103,28 @@ class WorkflowMemory:
             return ignored("nobody knows whether the answer was right")
         if episode.final.failed:
             return ignored(f"the run did not come to an end: {episode.final.outcome}")
-        known, unseen = await asyncio.to_thread(self._before, episode)
-        if known is not None:
-            return known
+        if self._manager is not None:  # a model is not asked twice about the same episode
+            known = await asyncio.to_thread(self._absorbed, episode)
+            if known is not None:
+                return known
         workflow, told = await self._draft(episode)
         draft = None
         if workflow is not None:
-            await self._embed(unseen)
             (vectors,) = await self._vectors([_texts(workflow)])
             draft = Draft(workflow, vectors)
-        remembered = await asyncio.to_thread(
-            self._store.write, lambda rows: absorb(rows, episode, draft, self._keeping)
-        )
-        return replace(remembered, reason=f"{remembered.reason}{told}")
+        while True:
+            kept = await asyncio.to_thread(self._store.write, partial(self._keep, episode, draft))
+            if isinstance(kept, Remembered):
+                return replace(kept, reason=f"{kept.reason}{told}")
+            await self._embed(kept)
+
+    def _keep(
+        self, episode: Episode, draft: Draft | None, rows: Rows
+    ) -> Remembered | tuple[Workflow, ...]:
+        """What memory made of an episode; or, before it can tell which workflows are alike, those
+        that this embedder has not seen."""
+        unseen = () if draft is None else self._unseen(rows)
+        return unseen or absorb(rows, episode, draft, self._keeping)
 
     async def catch_up(self) -> None:
         """Embeds the workflows that this embedder has not seen: imported ones, or all of them
@@ -127,14 +137,8 @@ class WorkflowMemory:
             vectors = await self._vectors([_texts(workflow) for workflow in batch])
             await asyncio.to_thread(self._settle, batch, vectors)
 
-    def _before(self, episode: Episode) -> tuple[Remembered | None, tuple[Workflow, ...]]:
-        """What was decided when the episode came before; else what is to be embedded first."""
-
-        def job(rows: Rows) -> tuple[Remembered | None, tuple[Workflow, ...]]:
-            known = rows.absorbed(self._namespace, episode.id)
-            return known, () if known is not None else self._unseen(rows)
-
-        return self._store.read(job)
+    def _absorbed(self, episode: Episode) -> Remembered | None:
+        return self._store.read(lambda rows: rows.absorbed(self._namespace, episode.id))
 
     async def _draft(self, episode: Episode) -> tuple[Workflow | None, str]:
         """The workflow in an episode, and what is to be said about how it was written."""

@@ -73,6 +73,9 @@ class Veil:
     _letters: dict[str, str] = field(default_factory=dict[str, str])
     _matcher: tuple[re.Pattern[str], list[_Span]] | None = None
     """Finds all known spans, the longest first; None until they are looked for again."""
+    _hidden: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
+    """Templates made since the last span was added: a run's queries, steps and purposes repeat
+    each other."""
 
     def add(self, text: str, step: int | None = None) -> None:
         """A span to hide from here on. Function words and single characters are no facts and are
@@ -82,6 +85,7 @@ class Veil:
         if telling and key not in FUNCTION_WORDS and key not in self._spans:
             self._spans[key] = _Span(text=text.strip(), step=step)
             self._matcher = None
+            self._hidden.clear()
 
     def letter(self, text: str) -> str:
         """The letter of a span, whatever brought it up."""
@@ -92,6 +96,13 @@ class Veil:
     def hide(self, text: str, before: int = 0) -> str:
         """The text as a template. Results of steps before `before` are cited by number; what came
         later, or from no step, is a letter."""
+        if (text, before) in self._hidden:
+            return self._hidden[text, before]
+        template = self._template(text, before)
+        self._hidden[text, before] = template
+        return template
+
+    def _template(self, text: str, before: int) -> str:
         known = self._replace_known(text, before)
         pieces: list[str] = []
         at = 0
