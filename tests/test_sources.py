@@ -14,6 +14,7 @@ from PIL import Image
 from mia.config import Images, Loaded, Provider, Search, Secrets, Settings, Web
 from mia.errors import ConfigError, InputError
 from mia.sources import Sources
+from mia.testing import ToyEmbedder
 
 
 def sources(
@@ -23,6 +24,7 @@ def sources(
     loaded = Loaded(settings=settings, secrets=Secrets(environment), source=None)
     return Sources(
         loaded=loaded, corpus=corpus, web_only=False, say=lambda _: None, open=ExitStack(),
+        embedder=ToyEmbedder,
         connections=AsyncExitStack(),
     )  # fmt: skip
 
@@ -92,8 +94,9 @@ def test_pictures_are_known_only_where_the_settings_name_something(tmp_path: Pat
 
 
 def test_a_lens_without_its_key_or_without_consent_is_refused(tmp_path: Path) -> None:
-    lens = Search(images=Images(lens="serpapi"))
-    with pytest.raises(ConfigError, match="SERPAPI_API_KEY"):
-        _ = sources(tmp_path, lens).similar
     with pytest.raises(ConfigError, match="consent"):
-        _ = sources(tmp_path, lens, SERPAPI_API_KEY="k").similar
+        _ = sources(tmp_path, Search(images=Images(lens="serpapi")), SERPAPI_API_KEY="k").similar
+    agreed = Search(images=Images(lens="serpapi", lens_consent=True))
+    with pytest.raises(ConfigError, match="SERPAPI_API_KEY"):
+        _ = sources(tmp_path, agreed).similar
+    assert sources(tmp_path, agreed, SERPAPI_API_KEY="k").similar

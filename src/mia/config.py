@@ -155,6 +155,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     source: Literal["auto", "corpus", "web"] = "auto"
     """auto: the corpus that is named; else the web, where a key or a SearXNG is set; else the
     built-in demo corpus."""
+    engine: Literal["bm25", "dense", "hybrid"] = "bm25"
+    """How a corpus is searched: by words, by meaning (after `mia index embed`), or by both."""
     passages: _Positive = 5
     """How many a query returns."""
     corpus: str | None = None

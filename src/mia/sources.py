@@ -25,6 +25,7 @@ from mia.image_search.lens import SERPAPI, SERPER, SerpApiLens, SerperLens
 from mia.image_search.local import LocalImages
 from mia.image_search.stored import is_index as is_image_index
 from mia.image_search.vision import GOOGLE, VisionImages
+from mia.model import Embedder
 from mia.pictures import Pictures
 from mia.provider import Provider, WebImage
 from mia.providers import brave, exa, serper, tavily
@@ -36,10 +37,13 @@ from mia.providers.serper import Serper
 from mia.providers.tavily import Tavily
 from mia.providers.wikipedia import Wikipedia
 from mia.search import corpus
-from mia.search.bm25 import BM25, build, is_index
+from mia.search.bm25 import BM25
 from mia.search.cache import Cache
+from mia.search.dense import Dense
 from mia.search.fetch import PICTURE, PICTURES, Fetcher
 from mia.search.fetch_errors import FetchError
+from mia.search.hybrid import Hybrid
+from mia.search.indexes import is_index, keep
 from mia.search.online import Online
 from mia.search.online_lane import POLICY, Source, Terms
 from mia.search.spending import Spending
@@ -59,6 +63,8 @@ class Sources:
     """A corpus or an index; None for the one in the settings, or the demo's."""
     web_only: bool
     """Whether the web is searched whatever the settings say."""
+    embedder: Callable[[], Embedder]
+    """What passages are found by where they are not found by words."""
     say: Say
     open: ExitStack
     """Closes what is closed without waiting."""
@@ -81,7 +87,13 @@ class Sources:
     @cached_property
     def in_corpus(self) -> Search:
         """A search of the corpus."""
-        return BM25(self.index())
+        folder, engine = self.index(), self._settings.engine
+        if engine == "bm25":
+            return BM25(folder)
+        dense = Dense(folder, self.embedder())
+        if not dense.complete:
+            self.say(f"some passages have no vector yet; run: mia index embed {folder}")
+        return dense if engine == "dense" else Hybrid(BM25(folder), dense)
 
     @property
     def on_the_web(self) -> bool:
@@ -94,7 +106,7 @@ class Sources:
         return self._settings.corpus is None and bool(set(self._named) - {"wikipedia"})
 
     def index(self) -> Path:
-        """The index of the corpus, built when it is not there yet."""
+        """The index of the corpus, built or brought up to date where that is due."""
         chosen = self.corpus or (Path(self._settings.corpus) if self._settings.corpus else None)
         if chosen is None:
             chosen = self._demo_corpus()
@@ -103,10 +115,7 @@ class Sources:
         if not chosen.exists():
             raise MissingError(f"no corpus at {chosen}")
         folder = self._folder / "indexes" / corpus.identity(chosen)
-        if not is_index(folder):
-            self.say(f"indexing {chosen} ...")
-            count = build(corpus.passages(chosen), folder, source=str(chosen))
-            self.say(f"indexed {count:,} passages")
+        keep(chosen, folder, self.say)
         return folder
 
     def _demo_corpus(self) -> Path:
@@ -255,6 +264,11 @@ class Sources:
         if chosen.lens is None:
             return
         consent = chosen.lens_consent
+        if not consent:
+            raise ConfigError(
+                "[search.images] lens sends addresses of pictures to Google by way of a reseller;"
+                " where that is wanted, set lens_consent = true"
+            )
         if chosen.lens == "serper":
             key = self._lens_key(self._settings.web.serper.key_env)
             at = chosen.lens_url or SERPER

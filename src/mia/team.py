@@ -161,6 +161,7 @@ class House:
         """Where evidence comes from."""
         return Sources(
             loaded=self.loaded, corpus=self.corpus, web_only=self.web, say=self.say,
+            embedder=lambda: self.embedder,
             open=self._open, connections=self._connections,
         )  # fmt: skip
 
