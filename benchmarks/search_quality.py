@@ -34,12 +34,13 @@ import tantivy
 from numpy.typing import NDArray
 from tantivy import Occur, Query
 
-from mia.search.bm25 import BM25, STOP, Ranking, build
+from mia.search.bm25 import BM25, Ranking, build
 from mia.search.corpus import passages
 from mia.search.dense import Dense
 from mia.search.hybrid import fused
 from mia.search.indexes import is_index
 from mia.search.indexes_schema import WORDS
+from mia.snippets import STOP
 from mia.types import Passage
 
 SETS = ("hotpotqa", "2wikimultihopqa", "musique", "popqa")
@@ -209,7 +210,7 @@ def meaning(folder: Path, home: Path) -> Iterator[Arm]:
         return near[query]
 
     yield Arm("dense (MiniLM)", lambda query: [p.id for p in nearest(query)[:FAR]])
-    for depth, k in ((100, 60), (20, 60), (100, 10)):
+    for depth, k in ((100, 60), (20, 60), (100, 20), (100, 10), (100, 5)):
 
         def hybrid(query: str, depth: int = depth, k: int = k) -> list[str]:
             both = (words.search_now(query, depth), nearest(query)[:depth])

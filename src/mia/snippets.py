@@ -13,10 +13,11 @@ from mia.types import Passage
 WORDS = 90
 _SENTENCE = re.compile(r"(?<=[a-z0-9)\"'\]][.!?])\s+(?=[\"'(]?[A-Z])")
 _WORD = re.compile(r"\w+")
-_STOP = frozenset(
+STOP = frozenset(
     "the a an of is was were are who what which when where whose whom did do does in and or to for "
     "on by that this from how it its his her he she they with as at be been".split()
 )
+"""Words that say nothing of what a text is about."""
 _STEM = 5
 """Words that share this many first letters count as the same (born/borne, direct/directed)."""
 
@@ -24,7 +25,7 @@ _STEM = 5
 def stems(text: str) -> set[str]:
     """The content words of a text, crudely stemmed."""
     words = (word.lower() for word in _WORD.findall(text))
-    return {word[:_STEM] for word in words if word not in _STOP}
+    return {word[:_STEM] for word in words if word not in STOP}
 
 
 def snippet(passage: Passage, question: str, words: int = WORDS) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mia.errors import SearchError
-from mia.search.hybrid import Hybrid, fused
+from mia.search.hybrid import Hybrid, K, fused
 from mia.types import Passage
 
 
@@ -45,7 +45,7 @@ class Down:
 async def test_what_both_engines_find_beats_what_one_ranks_first() -> None:
     found = await Hybrid(Fixed("a", "b", "c"), Fixed("d", "c", "b")).search("x", 3)
     assert [p.id for p in found] == ["b", "c", "a"]
-    assert found[0].score == pytest.approx(1 / 62 + 1 / 63)
+    assert found[0].score == pytest.approx(1 / (K + 2) + 1 / (K + 3))
 
 
 async def test_engines_are_asked_for_more_than_is_wanted() -> None:

@@ -129,7 +129,7 @@ def embed_index(
 ) -> None:
     """Makes the vectors that `--engine dense` and `hybrid` search by. Goes on where it was killed.
 
-    A large corpus takes long: MiniLM makes 15 to 40 vectors a second on one core.
+    A large corpus takes long: of passages of 90 words, MiniLM makes about 13 a second on a core.
     """
     folder = found_index(index, config, home)
     with options.opened(config, home) as house, _counted("vectors", as_json) as progress:

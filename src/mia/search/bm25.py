@@ -12,16 +12,11 @@ from tantivy import Occur, Query
 from mia.search.indexes import Manifest, build, is_index
 from mia.search.indexes_reader import Generation, Reader
 from mia.search.indexes_schema import SCHEMA, WORDS, whole
+from mia.snippets import STOP
 from mia.types import Noun, Passage
 
-__all__ = ["BM25", "STOP", "Ranking", "build", "is_index"]
+__all__ = ["BM25", "Ranking", "build", "is_index"]
 
-STOP = frozenset(
-    "the a an of is was were are who what which when where whose whom did do does in and or to for "
-    "on by that this from how it its his her he she they with as at be been".split()
-)
-"""Words that are left out of a query that has others: without them it takes half the time, and
-finds no less."""
 _WORD = re.compile(r"\w+")
 _MAX_TERMS = 64
 """A query of a whole page is cut: BM25 gains nothing from more terms and pays for each."""
@@ -37,6 +32,8 @@ class Ranking(Noun, frozen=True):
     mentioned: float = 12.0
     """For a title that stands in the query, as written or without a disambiguation."""
     stop: frozenset[str] = STOP
+    """Left out of a query that has other words: without them it takes half the time, and finds no
+    less."""
 
 
 class BM25:

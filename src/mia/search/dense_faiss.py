@@ -23,8 +23,12 @@ _LISTS = 4
 _LEARNED = 40
 """Rows for each list that the lists are laid out by."""
 _BLOCK = 65_536
-_PROBED = 32
-"""Lists that a query reads."""
+_SHARE = 7
+"""A query reads one list of so many: .965 of the 20 nearest of MiniLM's 49,856 passages are found,
+and 32 lists of 893 would find .84."""
+_MOST_PROBED = 512
+"""Reached with 800,000 rows: a larger share of more lists would take long. What is found beyond
+that was not measured."""
 
 
 def available() -> bool:
@@ -54,7 +58,7 @@ class Lists:
         faiss = _faiss()
         path.stat()  # of a file that is not there faiss makes a RuntimeError
         self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
-        self._index.nprobe = _PROBED
+        self._index.nprobe = max(1, min(_MOST_PROBED, self._index.nlist // _SHARE))
 
     def candidates(self, query: NDArray[np.float32], count: int) -> NDArray[np.int64]:
         """The numbers of rows among which the nearest are likely to be."""

@@ -45,7 +45,7 @@ class Sizes(Noun, frozen=True):
     """How the rows are laid out, in rows and in shards."""
 
     made: int = 512
-    """Rows of a shard as they are made: half a minute of MiniLM, which is what a killed run
+    """Rows of a shard as they are made: less than a minute of MiniLM, which is what a killed run
     loses."""
     small: int = 65_536
     """Shards with fewer rows are put together, once there are `many`, or `few` at the end."""

@@ -6,10 +6,15 @@ import os
 import re
 import textwrap
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mia.errors import InputError, MissingError, SearchError
 from mia.types import Noun, Passage
+
+if TYPE_CHECKING:
+    from mia.search.pages_reader import Reader
 
 _MARKDOWN = (".md", ".markdown")
 _PAGES = (".html", ".htm", ".xhtml")
@@ -30,6 +35,15 @@ _FRONT_TITLE = re.compile(r"^title:[ \t]*(\S.*)$", re.MULTILINE)
 _SENTENCE = re.compile(r".+?(?:[.!?]\s+|[。！？]|\n|\Z)", re.DOTALL)
 _LETTERS = 10
 """Letters and signs for which a word is counted in a text with fewer spaces than words."""
+
+
+@cache
+def _reader() -> Reader:
+    """Reads documents that somebody chose: longer ones than strangers', within bounds still."""
+    from mia.search.pages_reader import Bounds, Reader
+
+    bounds = Bounds(seconds=120, memory=512 * 2**20, characters=20_000_000, pages=5_000)
+    return Reader(bounds)
 
 
 class Document(Noun, frozen=True):
@@ -94,7 +108,9 @@ def _read(path: Path, suffix: str) -> Document:
     if suffix in _PAGES or suffix == ".pdf":
         from mia.search import pages  # with parsers that a plain corpus has no need of
 
-        page = pages.from_pdf(raw) if suffix == ".pdf" else pages.from_html(raw, None)
+        reader = _reader()
+        pdf = suffix == ".pdf"
+        page = pages.from_pdf(raw, reader) if pdf else pages.from_html(raw, None, reader)
         return Document(text=page.text, title=(page.title or "").strip() or None)
     text = raw.decode("utf-8-sig").replace("\r\n", "\n")
     return _markdown(text) if suffix in _MARKDOWN else Document(text=text)
