@@ -284,6 +284,7 @@ def _small(image: Image, side: int) -> Image:
     elif image.mode.startswith("I"):  # 16 bits a pixel
         image = image.convert("I").point(lambda value: value / 256).convert("L")
     image.thumbnail((side, side), reducing_gap=2.0)
+    image.load()  # which it does by itself only when it has to shrink
     return image
 
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mia.engines import adapters
 from mia.errors import MissingError, ModelError
 from mia.grammar import literal
 from mia.model import Grammar, Message, Sampling, Schema, ToolSpec
 from mia.models.catalog import known, place
 from mia.models.llama_cpp import Engine, chatml
-from mia.team import adapters
 
 CONTROL = re.compile(r"<\|[a-z_]+\|>")
 FORGERIES = st.text("<|>im_startend of ¦\n") | st.lists(

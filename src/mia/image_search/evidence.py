@@ -9,10 +9,10 @@ from mia.types import Noun
 
 _ROUND = 0.05
 """Agreement beyond 1 - this is taken for the same: JPEG alone costs as much."""
-_POINTS, _AREA, _MIRROR = 0.4, 0.1, 0.05
+_POINTS, _AREA, _MIRROR = 0.8, 0.1, 0.05
 _USUAL_FLOOR, _USUAL_WEIGHT = 3.0, 20
 """Where chance ends in an index that is too small to tell: as if seen by so many queries."""
-_GREY = 0.7
+_GREY = 0.4
 """What it takes away that only lightness agrees."""
 _LONGEST_LEAD = 1.5
 _CHANCE = 0.1

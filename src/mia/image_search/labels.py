@@ -79,9 +79,7 @@ def _lines(labels: Path, folder: Path) -> Iterator[Labelled]:
             name = line.file or line.image or line.path
             if not name:
                 raise InputError(f"{where}: needs a `file`, and a `title` to show")
-            path = (root / name).resolve()
-            if not path.is_relative_to(root):
-                raise InputError(f"{where}: {name!r} lies outside {root}")
+            path = _inside(root, name, where)
             if not path.is_relative_to(folder):
                 continue
             inside = path.relative_to(root).as_posix()
@@ -91,6 +89,16 @@ def _lines(labels: Path, folder: Path) -> Iterator[Labelled]:
             title = (line.title or line.label or line.name or "").strip()
             url = line.url if (line.url or "").startswith(("http://", "https://")) else None
             yield Labelled(file=inside, title=title or _title(path), url=url)
+
+
+def _inside(root: Path, name: str, where: str) -> Path:
+    try:
+        path = (root / name).resolve()
+    except (ValueError, OSError) as error:
+        raise InputError(f"{where}: {name[:80]!r} is no name of a file: {error}") from error
+    if not path.is_relative_to(root):
+        raise InputError(f"{where}: {name[:80]!r} lies outside {root}")
+    return path
 
 
 def _line(raw: bytes, where: str) -> _Line:

@@ -25,6 +25,8 @@ _COARSE, _FINE = 24, 48
 _COARSE_STEPS, _FINE_STEPS = 6, 4
 _AT_ONCE = 4096
 """Pictures compared by one multiplication, which takes 36 MB."""
+_DARK = 1e-3
+"""The layout of lightness of a plain picture is no longer than that: it is like nothing."""
 _MIRROR = 0.02
 """What a mirrored view must have over the others: what is symmetric is not mirrored."""
 _GREY = 0.05
@@ -101,7 +103,7 @@ def _looked_at(stored: Stored, pixels: Pixels, without: Collection[int]) -> list
     query = points(pixels)
     mirrored = query.mirrored
     close: dict[int, _Close] = {}
-    for hint in _hints(stored, asked, without):
+    for hint in hints(stored, asked, without):
         start = WINDOWS[hint.window] @ seen[hint.view]
         if hint.row in close:
             close[hint.row].hypotheses.append(start)
@@ -114,7 +116,7 @@ def _looked_at(stored: Stored, pixels: Pixels, without: Collection[int]) -> list
     return list(close.values())
 
 
-class _Hint(NamedTuple):
+class Hint(NamedTuple):
     """A picture that may show what the query shows, and by which view and window."""
 
     row: int
@@ -123,36 +125,41 @@ class _Hint(NamedTuple):
     window: int
 
 
-def _hints(stored: Stored, asked: Floats, without: Collection[int]) -> list[_Hint]:
+def hints(stored: Stored, asked: Floats, without: Collection[int]) -> list[Hint]:
     """The most alike by the whole layout, then by that of lightness."""
-    hints: list[_Hint] = []
-    for part, count in ((slice(None), _CLOSE), (slice(0, LIGHT), _CLOSE_BY_LIGHT)):
-        likeness_N, view_N, window_N = _first(stored, asked, part)
+    whole, light = _first(stored, asked)
+    hints: list[Hint] = []
+    for (likeness_N, window_N, view_N), count in ((whole, _CLOSE), (light, _CLOSE_BY_LIGHT)):
         likeness_N[list(without)] = -np.inf
         rows = [int(row) for row in np.argsort(-likeness_N)[:count] if np.isfinite(likeness_N[row])]
         hints += [
-            _Hint(row, float(likeness_N[row]), int(view_N[row]), int(window_N[row])) for row in rows
+            Hint(row, float(likeness_N[row]), int(view_N[row]), int(window_N[row])) for row in rows
         ]
     return hints
 
 
-def _first(stored: Stored, asked: Floats, part: slice) -> Floats:
-    """For every picture its likeness to the query, and by which view and window: [3, N]."""
-    asked = _units(asked[:, part])
-    parts: list[Floats] = []
+def _first(stored: Stored, asked: Floats) -> tuple[Floats, Floats]:
+    """For every picture its likeness to the query, and by which window and view, [3, N]: by the
+    whole layout, and by that of lightness alone."""
+    light = asked[:, :LIGHT] / (np.linalg.norm(asked[:, :LIGHT], axis=1, keepdims=True) + _DARK)
+    parts: list[tuple[Floats, Floats]] = []
     for start in range(0, len(stored), _AT_ONCE):
-        some = stored.layouts[start : start + _AT_ONCE, :, part].astype(np.float32)
-        alike = _units(some.reshape(-1, some.shape[-1])) @ asked.T
-        alike[:, MIRRORED:] -= _MIRROR
-        alike = alike.reshape(len(some), -1)
-        best = alike.argmax(axis=1)
-        window, view = np.divmod(best, len(asked))
-        parts.append(np.stack([alike[np.arange(len(some)), best], view, window]))
-    return np.concatenate(parts, axis=1)
+        some = stored.layouts[start : start + _AT_ONCE].astype(np.float32)
+        rows = some.reshape(-1, some.shape[-1])
+        lengths = np.sqrt(np.einsum("nd,nd->n", rows[:, :LIGHT], rows[:, :LIGHT])) + _DARK
+        by_light = (rows[:, :LIGHT] @ light.T) / lengths[:, None]
+        parts.append((_best_of(rows @ asked.T, len(some)), _best_of(by_light, len(some))))
+    whole, lights = zip(*parts, strict=True)
+    return np.concatenate(whole, axis=1), np.concatenate(lights, axis=1)
 
 
-def _units(rows: Floats) -> Floats:
-    return rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-3)
+def _best_of(alike: Floats, pictures: int) -> Floats:
+    """Of the likenesses of windows to views the best of each picture, [3, pictures]."""
+    alike[:, MIRRORED:] -= _MIRROR
+    pairs = alike.reshape(pictures, -1)
+    best = pairs.argmax(axis=1)
+    window, view = np.divmod(best, alike.shape[1])
+    return np.stack([pairs[np.arange(pictures), best], window, view])
 
 
 def _lay(aligner: Aligner, close: list[_Close], steps: int) -> None:

@@ -53,6 +53,6 @@ def _index(arguments: dict[str, Any], count: int) -> int:
     given: object = arguments["img_idx"]
     known = {str(number): number for number in range(count)}
     wanted = str(given).strip() if isinstance(given, str | int) else ""
-    if isinstance(given, bool) or wanted not in known:
+    if wanted not in known:
         raise ToolError(f"img_idx should be one of: {', '.join(known)}")
     return known[wanted]

@@ -9,6 +9,7 @@ can be removed.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -52,6 +53,8 @@ def unfinished(path: Path) -> Generator[Path]:
     """A name beside a file for one that is not whole. Nothing of it is left after the block; what a
     killed process leaves is removed by the next `sweep` of the folder, of which this begins with
     one."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     sweep(path.parent)
     with _held(path.parent, fcntl.LOCK_SH):
         fresh = path.with_name(f"{path.name}.{ULID()}.building")
