@@ -260,5 +260,5 @@ def test_models_get_a_data_url_and_lists_a_thumbnail(pictures: Pictures, tmp_pat
     head, _, body = pictures.data_url(kept).partition(",")
     assert head == "data:image/jpeg;base64"
     assert base64.b64decode(body) == pictures.bytes(kept)
-    assert decoded(pictures.thumbnail(raw, 100)).size == (100, 50)
+    assert decoded(pictures.thumbnail(raw, 100)).size == (100, 100)
     assert len(list((tmp_path / "pictures").iterdir())) == 1

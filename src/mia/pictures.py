@@ -170,9 +170,10 @@ class Pictures:
         return f"data:image/jpeg;base64,{base64.b64encode(self.bytes(picture)).decode()}"
 
     def thumbnail(self, raw: _Bytes, side: int = 256) -> _Bytes:
-        """A small JPEG of a picture of unknown origin; nothing is kept. Raises InputError."""
+        """A small square JPEG of a picture of unknown origin, white where the picture is none;
+        nothing is kept. Raises InputError."""
         with Decoder(self._seconds) as decoder:
-            return decoder.shrunk(raw, side).jpeg
+            return _squared(decoder.shrunk(raw, side).jpeg, side)
 
     def _path(self, id: str) -> Path:
         if not _ID.fullmatch(id):
@@ -202,6 +203,16 @@ def _write(path: Path, raw: bytes) -> None:
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
+
+
+def _squared(raw: bytes, side: int) -> bytes:
+    """A JPEG of ours in the middle of a white square."""
+    from PIL import Image, ImageOps
+
+    file = BytesIO()
+    with Image.open(BytesIO(raw), formats=("JPEG",)) as image:
+        ImageOps.pad(image, (side, side), color="white").save(file, "JPEG", quality=_QUALITY)
+    return file.getvalue()
 
 
 def _size(raw: bytes) -> tuple[int, int]:

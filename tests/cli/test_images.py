@@ -92,7 +92,7 @@ def test_what_is_wrong_is_one_line(mia: Mia, folder: Path, asked: Path, tmp_path
     assert mia("images", "search", str(tmp_path / "nowhere.png")).code == 2
     (tmp_path / "letter.png").write_text("Dear Ann")
     letter = mia("images", "search", str(tmp_path / "letter.png"))
-    assert letter.code == 2 and "no picture of a known kind" in letter.err
+    assert letter.code == 2 and "letter.png: this is no picture of a known kind" in letter.err
     assert len(letter.err.strip().splitlines()) == 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def cropped(image: Image.Image) -> Image.Image:
     return image.crop((width // 5, height // 8, width * 19 // 20, height * 9 // 10))
 
 
-CHANGES = {
+CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "as it is": lambda image: image,
     "smaller": lambda image: image.resize((image.width // 3, image.height // 3)),
     "larger": lambda image: image.resize((image.width * 3, image.height * 3)),

@@ -90,7 +90,10 @@ def search(
     engine = LocalImages(place, pictures, _encoder(encoder, loaded))
     if not image.is_file():
         raise InputError(f"no picture at {image}")
-    picture = pictures.keep(image.read_bytes(), name=image.name)
+    try:
+        picture = pictures.keep(image.read_bytes(), name=image.name)
+    except InputError as error:
+        raise InputError(f"{image}: {error}") from error
     hits = asyncio.run(engine.similar(picture, limit))
     if as_json:
         print_json(hits)
