@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -62,6 +63,8 @@ def mia(home: Home, capsys: pytest.CaptureFixture[str]) -> Mia:
 def start(home: Home) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts a command as a process, which does not outlive the test."""
     started: list[subprocess.Popen[str]] = []
+    # what a shell runs in the background ignores Ctrl-C, and so would its children
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def run(*arguments: str) -> subprocess.Popen[str]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MIA_")}

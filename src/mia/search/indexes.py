@@ -35,6 +35,8 @@ from mia.types import Noun, Passage
 MANIFEST = "mia-index.json"
 VECTORS = "vectors"
 _LOCK = ".mia-index.lock"
+_GONE = ".gone-"
+"""What a generation that nobody needs is called while it is deleted."""
 _HEAP = 128_000_000
 """Bytes of postings in memory before tantivy writes a segment."""
 _PART = 250_000
@@ -209,8 +211,10 @@ def _merged(sources: Sequence[Source], unreadable: Unreadable | None) -> Iterato
 
 def _claim(folder: Path) -> None:
     """Raises ConfigError for a place that holds something else, which would be lost."""
+    taken = folder.is_file() or (folder.is_dir() and any(folder.iterdir()))
+    # asked after that: somebody else may be just beginning to build here
     ours = is_index(folder) or (folder / _LOCK).is_file()
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not ours):
+    if taken and not ours:
         raise ConfigError(f"{folder} is there already and is no index; choose another place")
 
 
@@ -352,7 +356,10 @@ def _sweep(folder: Path) -> None:
         current = 0
     for place in _generations(folder):
         if _number(place) != current:
-            shutil.rmtree(place)
+            # a reader that is just opening it puts a lock file there: not once it has another name
+            place.rename(folder / f"{_GONE}{place.name}")
+    for gone in folder.glob(f"{_GONE}*"):
+        shutil.rmtree(gone)
 
 
 def linked(old: Path, new: Path, link: Callable[[Path, Path], None] = os.link) -> None:
