@@ -12,7 +12,7 @@ from hypothesis.provisional import urls
 from msgspec.structs import replace
 
 from mia.memories.workflow.compress import MAX_STEPS, MAX_WORDS, compress, kind
-from mia.memories.workflow.template import FUNCTION_WORDS, mask
+from mia.memories.workflow.template import FUNCTION_WORDS, Veil, mask
 from mia.planner import parse_plan, render_plan
 from mia.types import (
     Episode,
@@ -213,6 +213,29 @@ def test_what_was_found_is_told_in_kind(asked: str, found: str, wanted: str) -> 
 )
 def test_a_question_is_masked_by_its_form(question: str, wanted: str) -> None:
     assert wanted in mask(question)
+
+
+@pytest.mark.parametrize(
+    ("spans", "text", "wanted"),
+    [
+        (
+            ("po",),
+            "along the po, of a po-boat, not by depot",
+            "along the [A], of a [A]-boat, not by depot",
+        ),
+        (("red sea", "red sea port"), "in a red  Sea port", "in a [A]"),
+        (("red sea", "red sea port"), "in red sea ports", "in [A] ports"),
+        (("(sic)",), "so (sic) and so(sic)", "so [A] and so(sic)"),
+        (("sea", "red"), "red\nsea", "[A]\n[B]"),
+    ],
+)
+def test_a_known_span_is_hidden_in_whole_words_the_longest_first(
+    spans: tuple[str, ...], text: str, wanted: str
+) -> None:
+    veil = Veil()
+    for span in spans:
+        veil.add(span)
+    assert veil.hide(text) == wanted
 
 
 # -- the laws ---------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from threading import local
 import numpy as np
 from benchmarks.memory_peers.store import Kept, Store
 from benchmarks.memory_peers.world import ASKED, DIMENSIONS, NAMESPACES, Asked, Record, Vector
-from benchmarks.memory_peers.written import KNOWN, NAMESPACE, credited, record
+from benchmarks.memory_peers.written import KNOWN, NAMESPACE, credited, known_record, record
 
 from mia.memories.workflow.memory import WorkflowMemory
 from mia.memories.workflow.records import Vectors
@@ -121,7 +121,9 @@ def _episode(number: int) -> Episode:
             )
         )
     known = (
-        Recalled(workflow=record(at).workflow, score=0.9, similarity=0.9, value=0.5, frequency=1.0)
+        Recalled(
+            workflow=known_record(at).workflow, score=0.9, similarity=0.9, value=0.5, frequency=1.0
+        )
         for at in credited(number)
     )
     return Episode(

@@ -9,7 +9,8 @@ counters and digests, and nothing that a person may ask to have forgotten.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -152,6 +153,7 @@ class Log:
         self._session = session
         self._clock = clock
         self._last: Entry | None = None
+        """The newest entry of this transaction; None before it wrote any."""
 
     def append(
         self,
@@ -181,13 +183,27 @@ class Log:
             self._session.change(
                 "INSERT INTO versions (seq, body) VALUES (?, ?)", (seq, body.decode())
             )
-        self._session.change(
-            "INSERT INTO meta (name, value) VALUES ('head', ?)"
-            " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            (_told(Head(seq, entry.hash)),),
-        )
         self._last = entry
         return seq
+
+    @contextmanager
+    def attempt(self) -> Generator[None]:
+        """A part of the transaction that is rolled back when it raises."""
+        last = self._last
+        try:
+            yield
+        except BaseException:
+            self._last = last
+            raise
+
+    def settle(self) -> None:
+        """Writes down where the log ends; whoever commits does it, once for all entries."""
+        if self._last is not None:
+            self._session.change(
+                "INSERT INTO meta (name, value) VALUES ('head', ?)"
+                " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                (_told(Head(self._last.seq, self._last.hash)),),
+            )
 
     def head(self) -> Head:
         """Where the log ends; zero for an empty one."""

@@ -133,8 +133,10 @@ class PostgresStore(Store):
                 db.execute(b"BEGIN")
                 try:
                     db.execute(LOCK)
+                    rows = Rows(PostgresSession(db), self._clock)
                     for ticket in tickets:
-                        self._attempt(db, ticket)
+                        self._attempt(db, rows, ticket)
+                    rows.log.settle()
                     # of a transaction that failed, COMMIT makes a ROLLBACK and says nothing
                     if db.execute(b"COMMIT").statusmessage != "COMMIT":
                         raise StoreError(f"the memory in {self.where}: the transaction failed")
@@ -147,12 +149,13 @@ class PostgresStore(Store):
             for ticket in tickets:
                 ticket.lost = None
 
-    def _attempt(self, db: _Connection, ticket: Ticket[_Job]) -> None:
+    def _attempt(self, db: _Connection, rows: Rows, ticket: Ticket[_Job]) -> None:
         """Runs one job. What it raises is its own affair, as long as the connection lives."""
         db.execute(b"SAVEPOINT job")
         try:
-            ticket.result = ticket.job(Rows(PostgresSession(db), self._clock))
-            db.execute(b"RELEASE job")
+            with rows.log.attempt():
+                ticket.result = ticket.job(rows)
+                db.execute(b"RELEASE job")
         except Exception as error:  # it belongs to the thread whose job it was
             ticket.error = self._address.told(error) if isinstance(error, psycopg.Error) else error
             if db.closed:

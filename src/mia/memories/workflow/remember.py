@@ -154,7 +154,7 @@ def _store(rows: Rows, draft: Draft, keeping: Keeping) -> Remembered:
     reason = f"a new way that {'worked' if new.outcome == 'success' else 'failed'}"
     if new.trust == "quarantined":
         reason += "; in quarantine until somebody vouches for it"
-    _put(rows, new, draft.vectors, keeping.embedder, reason)
+    rows.put(new, reason=reason, found_by=(keeping.embedder, draft.vectors))
     return Remembered(decision="stored", reason=reason, workflow_id=new.id)
 
 
@@ -165,13 +165,12 @@ def _inherit(rows: Rows, draft: Draft, twin: Workflow, embedder: str) -> None:
         new, id=twin.id, uses=twin.uses, wins=twin.wins, used=twin.used,
         parents=tuple(id for id in new.parents if id != twin.id), contradicts=twin.contradicts,
     )  # fmt: skip
-    rows.put(heir, reason=f"the text of episode {new.source_episode}", parents=new.parents)
-    rows.vectors.set(heir.id, embedder, draft.vectors)
-
-
-def _put(rows: Rows, workflow: Workflow, vectors: Vectors, embedder: str, reason: str) -> None:
-    rows.put(workflow, reason=reason)
-    rows.vectors.set(workflow.id, embedder, vectors)
+    rows.put(
+        heir,
+        reason=f"the text of episode {new.source_episode}",
+        parents=new.parents,
+        found_by=(embedder, draft.vectors),
+    )
 
 
 def _twin(

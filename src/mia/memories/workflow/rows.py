@@ -19,6 +19,7 @@ from mia.memories.workflow.records import (
     Outcome,
     Source,
     Trust,
+    Vectors,
     body_of,
     checksum,
     columns_of,
@@ -109,11 +110,13 @@ class Rows:
         reason: str = "",
         parents: Sequence[str] | None = None,
         origin: int | None = None,
+        found_by: tuple[str, Vectors] | None = None,
     ) -> None:
         """Inserts a workflow, or replaces the one of this id; its vectors go, they are of another
-        text. `parents` are the workflows that influenced the text, where these are not just the
-        workflow's own `parents`: one that replaces its parent cannot name itself. `origin` is the
-        entry that brought a text which is restored."""
+        text. `found_by` are its new ones, with their embedder's name; without them the workflow
+        waits for an embedder. `parents` are the workflows that influenced the text, where these are
+        not just the workflow's own `parents`: one that replaces its parent cannot name itself.
+        `origin` is the entry that brought a text which is restored."""
         body, source = body_of(workflow), source_of(workflow)
         seq = self.log.append(
             action,
@@ -136,12 +139,12 @@ class Rows:
             f" ON CONFLICT (id) DO UPDATE SET {_UPDATES}",
             (*columns, seal(columns)),
         )
-        self.session.change("DELETE FROM vectors WHERE seq = ?", (first,))
-        self.session.change(
-            "INSERT INTO unembedded (seq, namespace) VALUES (?, ?)"
-            " ON CONFLICT (seq) DO UPDATE SET namespace = excluded.namespace",
-            (first, workflow.namespace),
-        )
+        if first != seq:
+            self.vectors.clear(first)
+        if found_by is None:
+            self.vectors.await_embedder(first, workflow.namespace)
+        else:
+            self.vectors.add(first, workflow.id, workflow.namespace, *found_by)
 
     def credit(self, id: str, won: bool, at: str, reason: str = "") -> None:
         """Counts one use of a workflow. One that is gone has nothing to count."""

@@ -162,6 +162,7 @@ class SqliteStore(Store):
             take_over(db)
             rows = Rows(SqliteSession(db), self._clock)
             rows.log.append("recover", reason=f"everything was restored from {file.name}")
+            rows.log.settle()
             db.execute("COMMIT")
         finally:
             if db.in_transaction:
@@ -202,8 +203,10 @@ class SqliteStore(Store):
             with self._writing() as db:
                 _begin(db)
                 try:
+                    rows = Rows(SqliteSession(db), self._clock)
                     for ticket in tickets:
-                        self._attempt(db, ticket)
+                        self._attempt(db, rows, ticket)
+                    rows.log.settle()
                     db.execute("COMMIT")
                 finally:
                     if db.in_transaction:
@@ -215,11 +218,12 @@ class SqliteStore(Store):
             for ticket in tickets:
                 ticket.lost = None
 
-    def _attempt(self, db: sqlite3.Connection, ticket: Ticket[_Job]) -> None:
+    def _attempt(self, db: sqlite3.Connection, rows: Rows, ticket: Ticket[_Job]) -> None:
         """Runs one job. What it raises is its own affair, as long as the transaction lives."""
         db.execute("SAVEPOINT job")
         try:
-            ticket.result = ticket.job(Rows(SqliteSession(db), self._clock))
+            with rows.log.attempt():
+                ticket.result = ticket.job(rows)
         except Exception as error:  # it belongs to the thread whose job it was
             ticket.error = self._told(error) if isinstance(error, _DAMAGE) else error
             if not db.in_transaction:

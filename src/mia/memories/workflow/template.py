@@ -8,7 +8,8 @@ with a digit in it, addresses. Ordinary lower-case words stay, unless a step yie
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from bisect import insort
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 SIGN = re.compile(r"\[[A-Z]\d?\]|(?<![^\s(,\"'])#\d\d?(?!\w)")
@@ -61,6 +62,8 @@ class _Span:
 
 
 _LETTER = re.compile(r"\w")
+_TOKEN = re.compile(rf"(?:{SIGN.pattern})|\w+|\s+|[^\w\s]")
+"""What a text falls into; a known span is a run of these."""
 
 
 @dataclass(slots=True)
@@ -71,8 +74,7 @@ class Veil:
     """Texts that steps brought up, by step: where a new span's origin is looked for."""
     _spans: dict[str, _Span] = field(default_factory=dict[str, _Span])
     _letters: dict[str, str] = field(default_factory=dict[str, str])
-    _matcher: tuple[re.Pattern[str], list[_Span]] | None = None
-    """Finds all known spans, the longest first; None until they are looked for again."""
+    _known: _Known = field(default_factory=lambda: _Known())
     _hidden: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
     """Templates made since the last span was added: a run's queries, steps and purposes repeat
     each other."""
@@ -83,8 +85,8 @@ class Veil:
         key = _key(text)
         telling = len(key) > 1 and any(char.isalnum() for char in key)
         if telling and key not in FUNCTION_WORDS and key not in self._spans:
-            self._spans[key] = _Span(text=text.strip(), step=step)
-            self._matcher = None
+            self._spans[key] = span = _Span(text=text.strip(), step=step)
+            self._known.add(span)
             self._hidden.clear()
 
     def letter(self, text: str) -> str:
@@ -103,23 +105,13 @@ class Veil:
         return template
 
     def _template(self, text: str, before: int) -> str:
-        known = self._replace_known(text, before)
+        known = self._known.sub(text, lambda span: self._sign(span, before))
         pieces: list[str] = []
         at = 0
         for sign in SIGN.finditer(known):
             pieces += [self._hide_unknown(known[at : sign.start()], before), sign[0]]
             at = sign.end()
         return "".join([*pieces, self._hide_unknown(known[at:], before)])
-
-    def _replace_known(self, text: str, before: int) -> str:
-        if not self._spans:
-            return text
-        if self._matcher is None:
-            self._matcher = _matcher(self._spans.values())
-        matcher, spans = self._matcher
-        return matcher.sub(
-            lambda m: self._sign(spans[m.lastindex - 1], before) if m.lastindex else m[0], text
-        )
 
     def _sign(self, span: _Span, before: int) -> str:
         if span.step is not None and span.step < before:
@@ -142,17 +134,54 @@ class Veil:
         return next((step for step, text in self.seen if _says(text, fact)), None)
 
 
-def _matcher(known: Iterable[_Span]) -> tuple[re.Pattern[str], list[_Span]]:
-    """A pattern whose groups are the spans."""
-    spans = sorted(known, key=lambda span: -len(span.text))
-    patterns = (r"\s+".join(map(re.escape, span.text.split())) for span in spans)
-    border = "|".join(rf"({pattern})" for pattern in patterns)
-    return re.compile(rf"{SIGN.pattern}|(?<!\w)(?:{border})(?!\w)", re.IGNORECASE), spans
+def _tokens(text: str) -> list[str]:
+    """The tokens of a text, as spans are compared: letter case and the kind of blank aside."""
+    return [" " if token.isspace() else token.lower() for token in _TOKEN.findall(text)]
+
+
+class _Known:
+    """The spans to look for. They are other ones in each run: compiling a pattern of them would
+    take longer than all the rest."""
+
+    def __init__(self) -> None:
+        self._by_first: dict[str, list[tuple[list[str], _Span]]] = {}
+        """By first token, the longest first."""
+
+    def add(self, span: _Span) -> None:
+        """One more to look for."""
+        tokens = _tokens(span.text)
+        same = self._by_first.setdefault(tokens[0], [])
+        insort(same, (tokens, span), key=lambda known: -len(known[1].text))
+
+    def sub(self, text: str, sign: Callable[[_Span], str]) -> str:
+        """The text with a sign for each span that stands there in whole words. Of those that begin
+        at one place, the longest counts. Signs that are there already stay."""
+        if not self._by_first:
+            return text
+        exact, tokens = _TOKEN.findall(text), _tokens(text)
+        pieces: list[str] = []
+        at = 0
+        while at < len(tokens):
+            found = None if SIGN.fullmatch(exact[at]) else self._at(tokens, at)
+            length, span = found or (1, None)
+            pieces.append(exact[at] if span is None else sign(span))
+            at += length
+        return "".join(pieces)
+
+    def _at(self, tokens: list[str], at: int) -> tuple[int, _Span] | None:
+        """The span that begins at a token, with how many tokens it has."""
+        if at and _LETTER.match(tokens[at - 1][-1]):
+            return None
+        for wanted, span in self._by_first.get(tokens[at], ()):
+            end = at + len(wanted)
+            whole = tokens[at:end] == wanted
+            if whole and not (end < len(tokens) and _LETTER.match(tokens[end])):
+                return len(wanted), span
+        return None
 
 
 def _says(text: str, fact: str) -> bool:
-    """Whether a text has a fact in whole words, letter case aside. Compiling a pattern for each
-    fact would take longer than all the rest."""
+    """Whether a text has a fact in whole words, letter case aside."""
     text, fact = text.lower(), fact.lower()
     at = text.find(fact)
     while at >= 0:

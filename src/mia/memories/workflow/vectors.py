@@ -26,7 +26,6 @@ from mia.types import Workflow
 
 _KEPT = ("question", "template", "caption", "crc", "question_crc")
 _VECTORS = ", ".join(f"v.{name}" for name in _KEPT)
-_UPDATES = ", ".join(f"{name} = excluded.{name}" for name in _KEPT)
 _JOINED = "workflows AS w JOIN vectors AS v ON v.seq = w.seq"
 INDEXED = f"{HEAD}, v.template, v.caption, v.crc"
 """What `open_indexed` reads, of `workflows AS w` and `vectors AS v`."""
@@ -61,25 +60,41 @@ class VectorRows:
         place = next(places, None)
         if place is None:
             return
-        self._expect(embedder, vectors.template.size)
+        self._expect(embedder, vectors.template.size)  # while the old ones are still there
         seq, namespace = place
+        self.clear(seq)
+        self.add(seq, id, namespace, embedder, vectors)
+
+    def add(self, seq: int, id: str, namespace: str, embedder: str, vectors: Vectors) -> None:
+        """Stores what the workflow of a row is found by, which had no vectors and waited for none.
+        Raises StoreError when the others' vectors are of another embedder."""
+        self._expect(embedder, vectors.template.size)
         kept = [
             None if row is None else self._session.vector(row)
             for row in (vectors.question, vectors.template, vectors.caption)
         ]
         crc = vector_crc(id, vectors.template, vectors.caption)
         self._session.change(
-            f"INSERT INTO vectors (seq, {', '.join(_KEPT)}) VALUES (?, ?, ?, ?, ?, ?)"
-            f" ON CONFLICT (seq) DO UPDATE SET {_UPDATES}",
+            f"INSERT INTO vectors (seq, {', '.join(_KEPT)}) VALUES (?, ?, ?, ?, ?, ?)",
             (seq, *kept, crc, vector_crc(id, vectors.question)),
         )
-        self._session.change("DELETE FROM unembedded WHERE seq = ?", (seq,))
         self._log.append(
             "embed",
             namespace=namespace,
             workflow=id,
             digest=fingerprint(vectors_raw(id, vectors)),
             detail=Detail(name=embedder),
+        )
+
+    def clear(self, seq: int) -> None:
+        """Takes away what the workflow of a row is found by; it waits for nothing either."""
+        self._session.change("DELETE FROM vectors WHERE seq = ?", (seq,))
+        self._session.change("DELETE FROM unembedded WHERE seq = ?", (seq,))
+
+    def await_embedder(self, seq: int, namespace: str) -> None:
+        """Notes that the workflow of a row is to be embedded."""
+        self._session.change(
+            "INSERT INTO unembedded (seq, namespace) VALUES (?, ?)", (seq, namespace)
         )
 
     def of(self, id: str) -> Vectors | None:
