@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mia import render
-from mia.types import Recalled, Recollection, Workflow, WorkflowStep
+from mia.types import Note, Recalled, Recollection, Workflow, WorkflowStep
 
 
 @settings(deadline=None)
@@ -74,3 +74,9 @@ def test_a_recollection_shows_templates_and_lessons_but_no_fact() -> None:
     assert "Success 1: Who directed [A]?" in text and "who directed [A]" in text
     assert "Failure 1" in text and "mind the remake" in text
     assert "Hanna" not in text and "Golan" not in text
+
+
+def test_notes_are_shown_after_workflows_each_with_its_title() -> None:
+    notes = (Note(title="Old maps", text="look in atlases"), Note(text="dates differ by calendar"))
+    shown = render.recollection(Recollection(notes=notes))
+    assert shown == "Note 1: Old maps\nlook in atlases\n\nNote 2\ndates differ by calendar"

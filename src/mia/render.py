@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 
-from mia.types import Question, Recalled, Recollection, Trajectory, Turn
+from mia.types import Note, Question, Recalled, Recollection, Trajectory, Turn
 
 _OPENERS = str.maketrans(dict.fromkeys("<\uff1c\ufe64", "\u2039"))
 """To a look-alike. The last two become `<` in tokenisers that fold Unicode (NFKC)."""
@@ -42,6 +42,8 @@ TRAJECTORY_WORDS = 4000
 _FEWEST_WORDS = 60
 """Of one observation, however many turns there are."""
 _RECALLED_WORDS = 250
+_NOTE_WORDS = 1000
+"""A run told again is long."""
 
 
 def neutralise(text: str) -> str:
@@ -120,13 +122,19 @@ def _turn(turn: Turn, number: int, words: int) -> str:
 
 
 def recollection(found: Recollection) -> str:
-    """What memory returned, successes first: templates only, so that no stored fact is shown.
-    Not fenced."""
+    """What memory returned, successes first. Of workflows the templates only, so that no stored
+    fact is shown; notes as they are. Not fenced."""
     if found.empty:
         return "Memory holds nothing that bears on this question."
     successes = [_recalled(item, f"Success {n}") for n, item in enumerate(found.successes, 1)]
     failures = [_recalled(item, f"Failure {n}") for n, item in enumerate(found.failures, 1)]
-    return "\n\n".join([*successes, *failures])
+    notes = [_note(item, f"Note {n}") for n, item in enumerate(found.notes, 1)]
+    return "\n\n".join([*successes, *failures, *notes])
+
+
+def _note(item: Note, name: str) -> str:
+    title = f"{name}: {item.title}" if item.title else name
+    return clip(f"{title}\n{item.text}", _NOTE_WORDS)
 
 
 def _recalled(item: Recalled, title: str) -> str:

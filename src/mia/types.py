@@ -301,6 +301,17 @@ class Recalled(Noun, frozen=True):
     """1 / (uses + 1): what was used little gets a chance."""
 
 
+class Note(Noun, frozen=True):
+    """A text that a memory without workflows returned: a fact, a lesson, a run told again."""
+
+    text: str
+    id: str = ""
+    """What the memory calls it."""
+    title: str = ""
+    score: float = 0.0
+    """As high as the memory finds it fitting; comparable within one recollection only."""
+
+
 class Recollection(Noun, frozen=True):
     """What memory returns for a question."""
 
@@ -308,12 +319,16 @@ class Recollection(Noun, frozen=True):
     """To follow."""
     failures: tuple[Recalled, ...] = ()
     """To avoid."""
+    notes: tuple[Note, ...] = ()
+    """What else may help, the best first."""
     withheld: tuple[str, ...] = ()
     """Ids of what would have been returned, had the lot not fallen on withholding it."""
+    usage: Usage = Usage()
+    """What looking it up cost."""
 
     @property
     def empty(self) -> bool:
-        return not self.successes and not self.failures
+        return not (self.successes or self.failures or self.notes)
 
 
 class Remembered(Noun, frozen=True):
@@ -324,6 +339,8 @@ class Remembered(Noun, frozen=True):
     workflow_id: str | None = None
     evicted: tuple[str, ...] = ()
     """Workflows that had to go for it; the memory's log says why."""
+    usage: Usage = Usage()
+    """What deciding and writing it cost."""
 
 
 class Episode(Noun, frozen=True):
@@ -367,9 +384,9 @@ class Episode(Noun, frozen=True):
 
     @property
     def usage(self) -> Usage:
-        """Everything the models were asked for this episode."""
-        run = self.retrajectory or self.trajectory
-        parts = (*self.looked, self.plan, run, self.reflection, self.replan, self.verdict)
+        """Everything the models were asked for this episode, but for remembering it."""
+        run, recalled = self.retrajectory or self.trajectory, self.recollection
+        parts = (*self.looked, recalled, self.plan, run, self.reflection, self.replan, self.verdict)
         return sum((part.usage for part in parts if part is not None), Usage())
 
 

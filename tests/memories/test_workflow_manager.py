@@ -73,7 +73,7 @@ def echo(draft: Workflow) -> str:
 async def told(episode: Episode, *replies: str) -> Workflow:
     """What the Manager makes of an episode; a single reply is given a second time."""
     model = ScriptedModel(replies if len(replies) > 1 else replies * 2)
-    return await Manager(model).compress(episode, drafted(episode))
+    return (await Manager(model).compress(episode, drafted(episode)))[0]
 
 
 def shown(workflow: Workflow) -> str:
@@ -88,7 +88,7 @@ def shown(workflow: Workflow) -> str:
 @pytest.mark.parametrize("category", CATEGORIES)
 async def test_the_category_is_the_models(category: str) -> None:
     model = ScriptedModel([json.dumps({"category": category})])
-    assert await Manager(model).classify(ASKED) == category
+    assert (await Manager(model).classify(ASKED))[0] == category
     (call,) = model.calls
     assert isinstance(call.shape, Schema)
     assert call.shape.schema["properties"]["category"]["enum"] == list(CATEGORIES)
@@ -97,7 +97,8 @@ async def test_the_category_is_the_models(category: str) -> None:
 @pytest.mark.parametrize("bad", ["location", "", '{"category": "Location"}', '{"category": null}'])
 async def test_a_category_is_asked_for_once_more_and_then_it_is_an_error(bad: str) -> None:
     model = ScriptedModel([bad, '{"category": "location"}'])
-    assert await Manager(model).classify(ASKED) == "location"
+    sort, usage = await Manager(model).classify(ASKED)
+    assert (sort, usage.calls) == ("location", 2)
     with pytest.raises(ModelError):
         await Manager(ScriptedModel([bad, bad])).classify(ASKED)
 
@@ -152,7 +153,7 @@ async def test_a_success_has_no_lesson_and_a_failure_has_one(film_episode: Films
 async def test_a_reply_that_cannot_be_used_is_repaired_once(film_episode: Films) -> None:
     bad, good = reply(step("Find Steven Spielberg")), reply(step(), BORN)
     model = ScriptedModel([bad, good])
-    workflow = await Manager(model).compress(film_episode(), drafted(film_episode()))
+    workflow, _ = await Manager(model).compress(film_episode(), drafted(film_episode()))
     assert len(workflow.steps) == 2
     assert "step 1, purpose holds a name" in model.asked[1][-1].content
     assert model.unused == []

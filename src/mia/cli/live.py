@@ -77,6 +77,8 @@ class Live:
             *(("avoid", each) for each in recollection.failures),
         ):
             self._body(f"{sign}: {recalled.workflow.question_template}   {_parts(recalled)}")
+        for note in recollection.notes:
+            self._body(f"note: {_short(note.title or note.text)}   score {note.score:.2f}")
 
     def _turn(self, turn: Turn) -> None:
         if turn.call is None and turn.found is None:

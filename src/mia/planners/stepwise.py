@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from mia import render
 from mia.captioner import in_words
 from mia.grammar import span_rules
 from mia.model import Grammar, Message, Model, Sampling, ask
@@ -37,6 +38,7 @@ _FILLER = frozenset(
 )
 """Words of which some are in names, and which make no other question."""
 _SPACE = re.compile(r"\s+")
+_NOTE_WORDS = 80
 _MAX_QUESTION = 600
 """Characters of a question that a small model is shown."""
 
@@ -50,7 +52,7 @@ class StepwisePlanner:
 
     async def plan(self, question: Question, recollection: Recollection) -> Plan:
         """Raises ModelError when no plan could be read, even after asking again."""
-        return await self._ask(question, example_of(recollection, in_words(question)))
+        return await self._ask(question, _shown(recollection, question))
 
     async def reflect(self, question: Question, plan: Plan, trajectory: Trajectory) -> Reflection:
         if trajectory.answer is not None:
@@ -70,7 +72,7 @@ class StepwisePlanner:
     ) -> Plan:
         """Another typed plan; the whole question where the model has no other."""
         usage = Usage()
-        if example_of(recollection, in_words(question)):
+        if _shown(recollection, question):
             other = await self._ask(question, "")
             usage = other.usage
             if other.text != plan.text:
@@ -110,6 +112,15 @@ def whole(question: Question, usage: Usage = Usage()) -> Plan:
         rule=plan.rule,
         usage=usage,
     )
+
+
+def _shown(recollection: Recollection, question: Question) -> str:
+    """What a small model is shown of a recollection: one workflow, or the best note."""
+    example = example_of(recollection, in_words(question))
+    if example or not recollection.notes:
+        return example
+    note = _SPACE.sub(" ", f"{recollection.notes[0].title} {recollection.notes[0].text}").strip()
+    return f"Remembered: {render.neutralise(render.clip(note, _NOTE_WORDS))}\n"
 
 
 def example_of(recollection: Recollection, question: str) -> str:

@@ -21,7 +21,7 @@ from mia.memories.workflow.vetting import WORDS, Vetting
 from mia.model import Message, Model, Sampling, Schema, ask
 from mia.prompts import fill
 from mia.reading import read_json
-from mia.types import Episode, Question, Workflow, WorkflowStep
+from mia.types import Episode, Question, Usage, Workflow, WorkflowStep
 
 Kind = Literal[
     "a person", "a date", "a place", "a number", "a name", "yes or no", "some text", "nothing"
@@ -59,26 +59,26 @@ class Manager:
     def __init__(self, model: Model) -> None:
         self._model = model
 
-    async def classify(self, question: Question) -> Category:
-        """The kind of thing that would answer the question. Raises ModelError when the model's
-        second reply cannot be read either."""
+    async def classify(self, question: Question) -> tuple[Category, Usage]:
+        """The kind of thing that would answer the question, and what it cost to know. Raises
+        ModelError when the model's second reply cannot be read either."""
         asked = render.fence(render.question(question))
         text = fill(_PACKAGE, "manager_classify.txt", question=asked)
         shape = _schema("category", {"category": {"type": "string", "enum": list(CATEGORIES)}})
-        read, _ = await ask(
+        read, usage = await ask(
             self._model, (Message(role="user", content=text),), _sorted,
             sampling=_CLASSIFY, shape=shape,
         )  # fmt: skip
-        return read.category
+        return read.category, usage
 
-    async def compress(self, episode: Episode, draft: Workflow) -> Workflow:
+    async def compress(self, episode: Episode, draft: Workflow) -> tuple[Workflow, Usage]:
         """The draft, which is the episode's deterministic workflow, with the model's steps and
-        lesson. Raises ModelError when the second reply cannot be used either."""
+        lesson, and what they cost. Raises ModelError when the second reply cannot be used
+        either."""
         read = partial(_workflow, draft=draft, vetting=Vetting(episode, draft))
         message = Message(role="user", content=_prompt(episode, draft))
         shape = _shape(draft)
-        told, _ = await ask(self._model, (message,), read, sampling=_COMPRESS, shape=shape)
-        return told
+        return await ask(self._model, (message,), read, sampling=_COMPRESS, shape=shape)
 
 
 def _prompt(episode: Episode, draft: Workflow) -> str:

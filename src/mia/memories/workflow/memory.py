@@ -36,7 +36,15 @@ from mia.memories.workflow.store import Store
 from mia.memories.workflow.template import mask
 from mia.memories.workflow.trust import born
 from mia.model import Embedder
-from mia.types import Episode, Question, Recollection, Remembered, VerdictValue, Workflow
+from mia.types import (
+    Episode,
+    Question,
+    Recollection,
+    Remembered,
+    Usage,
+    VerdictValue,
+    Workflow,
+)
 
 PAPER = Rules()
 _CATCH_UP = 64
@@ -89,7 +97,8 @@ class WorkflowMemory:
         found = looked.recollection
         if not found.empty and self._lot.random() < self._withhold:
             items = (*found.successes, *found.failures)
-            return Recollection(withheld=tuple(item.workflow.id for item in items))
+            withheld = tuple(item.workflow.id for item in items)
+            return Recollection(withheld=withheld, usage=found.usage)
         return found
 
     async def explain(self, question: Question) -> Explanation:
@@ -107,7 +116,7 @@ class WorkflowMemory:
             known = await asyncio.to_thread(self._absorbed, episode)
             if known is not None:
                 return known
-        workflow, told = await self._draft(episode)
+        workflow, told, usage = await self._draft(episode)
         draft = None
         if workflow is not None:
             (vectors,) = await self._vectors([_texts(workflow)])
@@ -115,7 +124,7 @@ class WorkflowMemory:
         while True:
             kept = await asyncio.to_thread(self._store.write, partial(self._keep, episode, draft))
             if isinstance(kept, Remembered):
-                return replace(kept, reason=f"{kept.reason}{told}")
+                return replace(kept, reason=f"{kept.reason}{told}", usage=usage)
             await self._embed(kept)
 
     def _keep(
@@ -140,41 +149,44 @@ class WorkflowMemory:
     def _absorbed(self, episode: Episode) -> Remembered | None:
         return self._store.read(lambda rows: rows.absorbed(self._namespace, episode.id))
 
-    async def _draft(self, episode: Episode) -> tuple[Workflow | None, str]:
-        """The workflow in an episode, and what is to be said about how it was written."""
+    async def _draft(self, episode: Episode) -> tuple[Workflow | None, str, Usage]:
+        """The workflow in an episode, what is to be said about how it was written, and what that
+        cost."""
         draft = compress(episode, self._namespace, str(ULID()))
         if draft is None:
-            return None, ""
+            return None, "", Usage()
         trust = born(draft.verdict_kind, self._rules.trust_mode)
         draft = replace(draft, trust=trust)
         if self._manager is None:
-            return draft, ""
+            return draft, "", Usage()
         try:
-            sort = await self._manager.classify(episode.question)
-            written = await self._manager.compress(episode, draft)
+            sort, sorting = await self._manager.classify(episode.question)
+            written, writing = await self._manager.compress(episode, draft)
         except ModelError as error:
             # the episode is not lost for it: what code makes of it is good enough to keep
-            return draft, f" (written without the manager: {error})"
-        return replace(written, category=sort), ""
+            return draft, f" (written without the manager: {error})", Usage()
+        return replace(written, category=sort), "", sorting + writing
 
     async def _look(self, question: Question, *, everything: bool = False) -> Explanation:
         await self.catch_up()
         template = mask(question.text)
         (vectors,) = await self._vectors([(question.text, template, question.caption)])
-        sort = await self._sort(question)
+        sort, usage = await self._sort(question)
         asked = Asked(question, template, sort, vectors)
-        return await asyncio.to_thread(
+        looked = await asyncio.to_thread(
             look, self._store, self._rules, self._namespace, asked, everything=everything
         )
+        return replace(looked, recollection=replace(looked.recollection, usage=usage))
 
-    async def _sort(self, question: Question) -> str:
-        """The category to look in. It is soft: code's guess serves where the manager has none."""
+    async def _sort(self, question: Question) -> tuple[str, Usage]:
+        """The category to look in, and what it cost. It is soft: code's guess serves where the
+        manager has none."""
         if self._manager is not None:
             try:
                 return await self._manager.classify(question)
             except ModelError:
                 pass
-        return category(question.text)
+        return category(question.text), Usage()
 
     async def _vectors(self, texts: Sequence[_Texts]) -> list[Vectors]:
         """What texts are found by. The vector of no caption is zeros, and is not kept."""
