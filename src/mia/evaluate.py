@@ -2,15 +2,31 @@
 and budget, and nothing but the memory and its way to the planner or executor between them.
 
 An evaluation is a set of arms; an arm is one method over the questions in one order. Each arm is a
-run of the journal, so what was killed goes on where it stopped, and nothing is asked twice.
+run of the journal, so what was killed goes on where it stopped, and nothing is asked twice. While
+its memory grows, an arm asks one question at a time, whatever the concurrency: each sees exactly
+what came before it. Arms, and questions to memories that do not grow, go on side by side.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
-from mia.journal import Entry
-from mia.types import Noun, Question
+import msgspec
+
+from mia.errors import InputError, MIAError, StoreError
+from mia.journal import Entry, Journal, RunRecord
+from mia.solve import Team, remember, solve
+from mia.types import Episode, Noun, Question, decode, encode
+
+N = TypeVar("N", bound=Noun)
+
+_HEAD = "evaluation.json"
+_QUESTIONS = "questions.jsonl"
 
 
 class Arm(Noun, frozen=True):
@@ -22,13 +38,13 @@ class Arm(Noun, frozen=True):
     run: str
     """Its name in the journal."""
     order: tuple[str, ...]
-    """Question ids as they were asked."""
+    """Question ids as they are asked."""
     warm: int | None = None
-    """Questions after which memory stopped growing; None where it never did."""
+    """Questions after which memory no longer grows; None where it always does."""
 
 
 class Evaluation(Noun, frozen=True):
-    """What was compared with what, on what and how: the head of every report."""
+    """What is compared with what, on what and how: the head of every report."""
 
     name: str
     data: str
@@ -46,16 +62,35 @@ class Evaluation(Noun, frozen=True):
     """Of MIA."""
 
 
+class Size(Noun, frozen=True):
+    """How much a memory keeps."""
+
+    memories: int
+    bytes: int
+    """On the disk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contestant:
+    """Who answers the questions of one arm."""
+
+    team: Team
+    grows: bool
+    """Whether memory changes with each question, so that they have to be asked one by one."""
+    frozen: Team
+    """The same with a memory that only recalls."""
+    size: Callable[[], Size | None]
+    """What its memory keeps; None for none."""
+
+
 class Done(NamedTuple):
     """What came of one arm."""
 
     arm: Arm
     entries: tuple[Entry, ...]
     """In the order in which they were asked; fewer than the arm has where it is not at its end."""
-    memories: int | None
-    """Memories kept at its end; None where the method keeps none."""
-    memory_bytes: int | None
-    """What they take on the disk."""
+    size: Size | None = None
+    """What its memory keeps at its end; None where there is none."""
 
 
 class Results(NamedTuple):
@@ -64,3 +99,177 @@ class Results(NamedTuple):
     evaluation: Evaluation
     questions: tuple[Question, ...]
     arms: tuple[Done, ...]
+
+
+Answered = Callable[[Arm, Episode], bool]
+"""Is told of each episode; whether there is still money for more."""
+
+
+def orders(ids: Sequence[str], seeds: Sequence[int], shuffled: bool) -> dict[int, tuple[str, ...]]:
+    """The order of each seed: as given, or shuffled by it."""
+    if not shuffled:
+        return {seed: tuple(ids) for seed in seeds}
+    return {seed: tuple(random.Random(seed).sample(list(ids), len(ids))) for seed in seeds}
+
+
+class Folder:
+    """Where an evaluation lies: its head, its questions, its journal and its memories."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.memories = path / "memories"
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is an evaluation."""
+        return (self.path / _HEAD).is_file()
+
+    def journal(self) -> Journal:
+        """Raises StoreError."""
+        return Journal(self.path / "journal.db")
+
+    def begin(self, evaluation: Evaluation, questions: Sequence[Question]) -> None:
+        """Writes the head of a new evaluation, last of all: what has one is whole."""
+        self.memories.mkdir(parents=True, exist_ok=True)
+        written = b"".join(encode(question) + b"\n" for question in questions)
+        _write(self.path / _QUESTIONS, written)
+        _write(self.path / _HEAD, encode(evaluation))
+
+    def head(self) -> Evaluation:
+        """Raises InputError when there is no evaluation, StoreError when it cannot be read."""
+        if not self.begun:
+            raise InputError(f"there is no evaluation {self.path.name!r}; see: mia eval --list")
+        return _read(self.path / _HEAD, Evaluation)
+
+    def questions(self) -> tuple[Question, ...]:
+        """Raises StoreError when they cannot be read."""
+        path = self.path / _QUESTIONS
+        try:
+            return tuple(decode(line, Question) for line in path.read_bytes().splitlines())
+        except (OSError, msgspec.DecodeError) as error:
+            raise StoreError(f"{path}: {error}") from error
+
+    def note_size(self, arm: Arm, size: Size) -> None:
+        """Writes down what an arm's memory kept at its end."""
+        _write(self._size(arm), encode(size))
+
+    def results(self) -> Results:
+        """All that is written. Raises InputError and StoreError."""
+        evaluation = self.head()
+        journal = self.journal()
+        try:
+            arms = tuple(
+                Done(
+                    arm,
+                    entries_of(arm, journal),
+                    _read(self._size(arm), Size) if self._size(arm).exists() else None,
+                )
+                for arm in evaluation.arms
+            )
+        finally:
+            journal.close()
+        return Results(evaluation, self.questions(), arms)
+
+    def _size(self, arm: Arm) -> Path:
+        return self.memories / f"{arm.method}-{arm.seed}.size.json"
+
+
+def _read(path: Path, kind: type[N]) -> N:
+    try:
+        return decode(path.read_bytes(), kind)
+    except (OSError, msgspec.DecodeError) as error:
+        raise StoreError(f"{path}: {error}") from error
+
+
+def _write(path: Path, raw: bytes) -> None:
+    """Whole or not at all."""
+    try:
+        half = path.with_name(f"{path.name}.half")
+        half.write_bytes(raw)
+        half.replace(path)
+    except OSError as error:
+        raise StoreError(f"{path}: {error}") from error
+
+
+async def evaluate(
+    evaluation: Evaluation,
+    questions: Sequence[Question],
+    field: Callable[[Arm, RunRecord], Contestant],
+    folder: Folder,
+    journal: Journal,
+    *,
+    concurrency: int,
+    answered: Answered,
+) -> None:
+    """Asks what has not been asked yet, on all arms at once, at most `concurrency` questions at a
+    time. `field` makes the contestant of an arm. Raises what a contestant or the journal raises; a
+    bad run is data on its episode."""
+    by_id = {question.id: question for question in questions}
+    slots = asyncio.Semaphore(concurrency)
+    stop = asyncio.Event()
+
+    async def one(arm: Arm, team: Team, question: Question) -> None:
+        async with slots:
+            if stop.is_set():
+                return
+            episode = await solve(question, team)
+        if not answered(arm, episode):
+            stop.set()
+
+    async def whole(arm: Arm) -> None:
+        contestant = field(arm, journal.open_run(arm.run, _about(evaluation)))
+        growing = _growing(arm, contestant)
+        done = await _done(arm, contestant, growing, journal)
+        for id in arm.order[:growing]:
+            if id not in done:
+                await one(arm, contestant.team, by_id[id])
+        async with asyncio.TaskGroup() as group:
+            for id in arm.order[growing:]:
+                if id not in done:
+                    group.create_task(one(arm, contestant.frozen, by_id[id]))
+        size = await asyncio.to_thread(contestant.size)
+        if size is not None:
+            folder.note_size(arm, size)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for arm in evaluation.arms:
+                group.create_task(whole(arm))
+    except* MIAError as errors:
+        raise _first(errors) from None
+
+
+def entries_of(arm: Arm, journal: Journal) -> tuple[Entry, ...]:
+    """What is written of an arm, in the order in which it asks."""
+    written = {entry.episode.question.id: entry for entry in journal.entries(arm.run)}
+    return tuple(written[id] for id in arm.order if id in written)
+
+
+async def _done(arm: Arm, contestant: Contestant, growing: int, journal: Journal) -> set[str]:
+    """The questions that have their episodes. Those that the process did not live to remember are
+    remembered first."""
+    grown = set(arm.order[:growing])
+    entries = entries_of(arm, journal)
+    for entry in entries:
+        if entry.remembered is None:
+            in_growth = entry.episode.question.id in grown
+            await remember(entry.episode, contestant.team if in_growth else contestant.frozen)
+    return {entry.episode.question.id for entry in entries}
+
+
+def _growing(arm: Arm, contestant: Contestant) -> int:
+    """How many of the questions, the first ones, are asked while memory grows."""
+    if not contestant.grows:
+        return 0
+    return len(arm.order) if arm.warm is None else min(arm.warm, len(arm.order))
+
+
+def _about(evaluation: Evaluation) -> str:
+    """What a resumed arm must have in common with its beginning."""
+    return f"{evaluation.digest} {evaluation.judge} {evaluation.settings}"
+
+
+def _first(errors: BaseExceptionGroup[MIAError]) -> MIAError:
+    """The first error of a group, which may hold groups."""
+    error = errors.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
