@@ -17,7 +17,7 @@ from mia.captioners.none import Blind
 from mia.errors import ConfigError, InputError, StoreError
 from mia.evaluate import Arm, Contestant, Evaluation, Folder, Results, Size, evaluate, orders
 from mia.executor import Watch, unwatched
-from mia.journal import RunRecord
+from mia.journal import Entry, RunRecord
 from mia.judges.exact_match import ExactMatch
 from mia.memory import Memory
 from mia.planners.passthrough import Passthrough
@@ -55,7 +55,7 @@ class Diary:
         await asyncio.sleep(0)
         if episode.question.id not in self.told:
             self.told.append(episode.question.id)
-        return Remembered(decision="stored", reason="")
+        return Remembered(decision="stored", reason="", usage=Usage(money=0.01))
 
 
 class Shut:
@@ -137,7 +137,7 @@ class World:
         self,
         *arms: Arm,
         concurrency: int = 4,
-        answered: Callable[[Arm, Episode], bool] = lambda arm, episode: True,
+        answered: Callable[[Arm, Entry], bool] = lambda arm, entry: True,
         settings: str = "{}",
     ) -> Results:
         """What is written after asking what is left."""
@@ -244,14 +244,15 @@ def test_an_episode_that_was_written_and_not_remembered_is_remembered_first(
 def test_when_the_money_is_spent_it_stops_and_can_go_on_with_more(tmp_path: Path) -> None:
     world, spent = World(tmp_path), [0.0]
 
-    def purse(most: float) -> Callable[[Arm, Episode], bool]:
-        def pay(arm: Arm, episode: Episode) -> bool:
-            spent[0] += episode.usage.money
+    def purse(most: float) -> Callable[[Arm, Entry], bool]:
+        def pay(arm: Arm, entry: Entry) -> bool:
+            assert entry.remembered is not None
+            spent[0] += entry.episode.usage.money + entry.remembered.usage.money
             return spent[0] < most - 1e-9
 
         return pay
 
-    results = world.run(world.arm(), answered=purse(0.05))
+    results = world.run(world.arm(), answered=purse(0.1))
     assert len(results.arms[0].entries) == 5
     results = world.run(world.arm(), answered=purse(1.0))
     assert len(results.arms[0].entries) == len(IDS)

@@ -13,6 +13,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -21,7 +22,7 @@ import msgspec
 from mia.errors import InputError, MIAError, StoreError
 from mia.journal import Entry, Journal, RunRecord
 from mia.solve import Team, remember, solve
-from mia.types import Episode, Noun, Question, decode, encode
+from mia.types import Noun, Question, Remembered, decode, encode
 
 N = TypeVar("N", bound=Noun)
 
@@ -101,8 +102,8 @@ class Results(NamedTuple):
     arms: tuple[Done, ...]
 
 
-Answered = Callable[[Arm, Episode], bool]
-"""Is told of each episode; whether there is still money for more."""
+Answered = Callable[[Arm, Entry], bool]
+"""Is told of each episode and of what memory made of it; whether there is money for more."""
 
 
 def orders(ids: Sequence[str], seeds: Sequence[int], shuffled: bool) -> dict[int, tuple[str, ...]]:
@@ -212,8 +213,9 @@ async def evaluate(
         async with slots:
             if stop.is_set():
                 return
-            episode = await solve(question, team)
-        if not answered(arm, episode):
+            kept: list[Remembered] = []
+            episode = await solve(question, team, partial(_keep, kept))
+        if not answered(arm, Entry(episode=episode, remembered=kept[-1])):
             stop.set()
 
     async def whole(arm: Arm) -> None:
@@ -237,6 +239,11 @@ async def evaluate(
                 group.create_task(whole(arm))
     except* MIAError as errors:
         raise _first(errors) from None
+
+
+def _keep(kept: list[Remembered], noun: Noun) -> None:
+    if isinstance(noun, Remembered):
+        kept.append(noun)
 
 
 def entries_of(arm: Arm, journal: Journal) -> tuple[Entry, ...]:

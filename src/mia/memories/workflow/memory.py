@@ -176,7 +176,7 @@ class WorkflowMemory:
         looked = await asyncio.to_thread(
             look, self._store, self._rules, self._namespace, asked, everything=everything
         )
-        return replace(looked, recollection=replace(looked.recollection, usage=usage))
+        return replace(looked, usage=usage)
 
     async def _sort(self, question: Question) -> tuple[str, Usage]:
         """The category to look in, and what it cost. It is soft: code's guess serves where the

@@ -13,7 +13,7 @@ from mia.memories.workflow.rows import Rows
 from mia.memories.workflow.store import Own, Query, Scored, Store
 from mia.memories.workflow.trust import grounded, witness
 from mia.memory import Weights, score
-from mia.types import Noun, Question, Recalled, Recollection, Workflow
+from mia.types import Noun, Question, Recalled, Recollection, Usage, Workflow
 
 FLOOR = 0.75
 """Similarity below which a workflow is about something else; see `memory.py`."""
@@ -93,6 +93,7 @@ class Explanation(Noun, frozen=True):
     """Where it was looked up; None for every category."""
     floor: float
     considered: tuple[Considered, ...]
+    usage: Usage = Usage()
 
     @property
     def recollection(self) -> Recollection:
@@ -101,6 +102,7 @@ class Explanation(Noun, frozen=True):
         return Recollection(
             successes=tuple(_recalled(i) for i in picked if i.workflow.outcome == "success"),
             failures=tuple(_recalled(i) for i in picked if i.workflow.outcome == "failure"),
+            usage=self.usage,
         )
 
 
