@@ -5,7 +5,9 @@
 A stub model answers every call in 200 ms, in this process. 64 questions at concurrency 16 go the
 whole way (recall, plan, act, reflect, judge, journal, remember); throughput is compared with the
 ideal one, in which nothing but the model takes time, and the process's own CPU time is divided by
-the calls. Then the start of the command line: median of 10 fresh processes.
+the calls. Then the harness of evaluations: 1,000 questions at concurrency 16 to a model that
+answers at once, with no memory and with one that grows. Then the start of the command line: median
+of 10 fresh processes.
 """
 
 from __future__ import annotations
@@ -21,11 +23,14 @@ from pathlib import Path
 
 from mia.captioners.none import Blind
 from mia.demo import world
+from mia.evaluate import Arm, Contestant, Evaluation, Folder, evaluate
 from mia.executors.react.loop import React
-from mia.journal import Journal
+from mia.journal import Journal, RunRecord
 from mia.judges.exact_match import ExactMatch
+from mia.memories.none import NoMemory
 from mia.memories.workflow.memory import WorkflowMemory
 from mia.memories.workflow.sqlite import SqliteStore
+from mia.memory import Memory
 from mia.model import GREEDY, Message, Reply, Sampling, Shape, ToolSpec
 from mia.planners.conversational import Conversational
 from mia.search.bm25 import BM25, build
@@ -35,16 +40,18 @@ from mia.tools.text_search import TextSearch
 from mia.types import Question, ToolCall, Usage
 
 LATENCY = 0.2
+EVALUATED = 1000
 QUESTIONS = 64
 CONCURRENCY = 16
 STARTS = 10
 
 
 class Stub:
-    """Answers anything sensibly after 200 ms: searches once, then answers."""
+    """Answers anything sensibly after a while: searches once, then answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, latency: float = LATENCY) -> None:
         self.calls = 0
+        self._latency = latency
 
     async def reply(
         self,
@@ -55,8 +62,8 @@ class Stub:
         tools: Sequence[ToolSpec] = (),
     ) -> Reply:
         self.calls += 1
-        await asyncio.sleep(LATENCY)
-        usage = Usage(calls=1, prompt_tokens=500, completion_tokens=50, seconds=LATENCY)
+        await asyncio.sleep(self._latency)
+        usage = Usage(calls=1, prompt_tokens=500, completion_tokens=50, seconds=self._latency)
         if shape is not None:
             return Reply(text='{"goal_met": true, "reason": "answered"}', usage=usage)
         if not tools:
@@ -102,6 +109,56 @@ async def throughput(folder: Path) -> None:
     store.close()
 
 
+def harness(folder: Path) -> None:
+    """Prints how long evaluations take beside their models."""
+    build(world.passages(), folder / "index")
+    search, model = BM25(folder / "index"), Stub(0.0)
+    asked = [
+        Question(text=f"Where was the author of book {n} born?", id=str(n), answers=("Cairo",))
+        for n in range(EVALUATED)
+    ]
+    store = SqliteStore(folder / "memory.db")
+    memories: dict[str, Memory] = {"none": NoMemory(), "mia": WorkflowMemory(store, ToyEmbedder())}
+
+    def field(arm: Arm, record: RunRecord) -> Contestant:
+        team = Team(
+            captioner=Blind(),
+            memory=memories[arm.method],
+            planner=Conversational(model),
+            executor=React(model, lambda _, __: (TextSearch(search),)),
+            judge=ExactMatch(),
+            record=record,
+        )
+        grows = arm.method != "none"
+        return Contestant(team=team, frozen=team, grows=grows, size=lambda: None)
+
+    for method in memories:
+        arm = Arm(method=method, seed=0, run=method, order=tuple(each.id for each in asked))
+        about = Evaluation(
+            name=method, data="stub", digest="", arms=(arm,), judge="exact", settings="",
+            machine="", started="", version="",
+        )  # fmt: skip
+        place = Folder(folder / method)
+        place.begin(about, asked)
+        journal = place.journal()
+        began = time.perf_counter()
+        asyncio.run(
+            evaluate(
+                about, asked, field, place, journal,
+                concurrency=CONCURRENCY, answered=lambda arm, entry: True,
+            )
+        )  # fmt: skip
+        took = time.perf_counter() - began
+        journal.close()
+        (done,) = place.results().arms
+        assert len(done.entries) == EVALUATED
+        print(
+            f"evaluation of {EVALUATED:,} questions, memory {method}: {took:.1f} s, "
+            f"{1000 * took / EVALUATED:.1f} ms each"
+        )
+    store.close()
+
+
 def starts() -> None:
     """Prints how long the command line and the import take to begin."""
     for name, command in (
@@ -120,5 +177,6 @@ def starts() -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as place:
-        asyncio.run(throughput(Path(place)))
+        asyncio.run(throughput(Path(place) / "throughput"))
+        harness(Path(place) / "harness")
     starts()

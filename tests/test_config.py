@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from mia.config import Loaded, Settings, load
+from mia.config import Loaded, Rerank, Settings, load
 from mia.errors import ConfigError
 
 KEY = "sk-canary-0123456789"
@@ -76,6 +76,7 @@ def test_a_file_that_was_named_has_to_be_there(tmp_path: Path) -> None:
         ("[models.default]\nbase_url='x'\nmodel='y'\ndeadline = 0.0", r"> 0.*deadline"),
         ("[planner]\ncandidates = 0", r">= 1.*\$\.planner\.candidates"),
         ("[planner]\nrouter = 'chance'", r"chance.*\$\.planner\.router"),
+        ("[search.rerank]\nbase_url = 'x'", r"model.*\$\.search\.rerank"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_file_and_path(
@@ -147,6 +148,8 @@ def test_every_key_of_the_example_is_a_setting(tmp_path: Path) -> None:
     keys = re.findall(r"^# (\[[\w.]+\]|\w+ = .*)", example.replace("# [models.planner]", ""), re.M)
     settings = load(write(tmp_path / "mia.toml", "\n".join(keys)), {}).settings
     assert settings.planner == Settings().planner
+    rerank = settings.search.rerank
+    assert rerank == Rerank(base_url="http://localhost:8002/v1", model="my-reranker")
     assert settings.memory.store == "postgresql://mia@db.example/mia"
     assert replace(settings.memory, store=None) == Settings().memory
 

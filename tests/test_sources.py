@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import subprocess
+import sys
 from contextlib import AsyncExitStack, ExitStack
 from io import BytesIO
 from pathlib import Path
@@ -11,10 +13,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mia.config import Images, Loaded, Provider, Search, Secrets, Settings, Web
+from mia.config import Images, Loaded, Provider, Rerank, Search, Secrets, Settings, Web
 from mia.errors import ConfigError, InputError
 from mia.sources import Sources
-from mia.testing import ToyEmbedder
+from mia.testing import FaultServer, ToyEmbedder, faults
 
 
 def sources(
@@ -100,3 +102,42 @@ def test_a_lens_without_its_key_or_without_consent_is_refused(tmp_path: Path) ->
     with pytest.raises(ConfigError, match="SERPAPI_API_KEY"):
         _ = sources(tmp_path, agreed).similar
     assert sources(tmp_path, agreed, SERPAPI_API_KEY="k").similar
+
+
+async def test_a_reranker_that_is_named_puts_what_the_corpus_has_found_in_order(
+    tmp_path: Path,
+) -> None:
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(
+        f'{{"id": "{id}", "title": "{id}", "text": "a town{" by the river" * n}"}}\n'
+        for n, id in enumerate(("far", "near"))
+    ))  # fmt: skip
+    best = [{"index": 1, "relevance_score": 0.9}, {"index": 0, "relevance_score": 0.1}]
+    async with FaultServer([faults.json({"results": best})]) as server:
+        named = Search(rerank=Rerank(base_url=server.url, model="judge", api_key_env="KEY"))
+        made = sources(tmp_path, named, corpus, KEY="s3cret")
+        async with made.connections:
+            found = await made.search.search("river town", 2)
+        (request,) = server.requests
+    plain = await sources(tmp_path, corpus=corpus).search.search("river town", 2)
+    assert [passage.id for passage in plain] == ["near", "far"]
+    assert [passage.id for passage in found] == ["far", "near"]
+    assert request.body["model"] == "judge" and request.headers["authorization"] == "Bearer s3cret"
+    on_the_web = sources(tmp_path, Search(source="web", rerank=named.rerank))
+    assert on_the_web.search is on_the_web.online, "providers rank for themselves"
+    await on_the_web.connections.aclose()
+    on_the_web.open.close()
+
+
+def test_a_corpus_is_searched_without_loading_an_http_client(tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from mia.config import Loaded, Secrets, Settings\n"
+        "from mia.team import House\n"
+        f"settings = Settings(home={str(tmp_path)!r})\n"
+        "with House(Loaded(settings=settings, secrets=Secrets({}), source=None)) as house:\n"
+        "    assert house.complete(house.search.search('town', 3))\n"
+        "print({'httpx2', 'httpcore2', 'openai'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "set()\n"), done.stderr

@@ -128,6 +128,23 @@ class Web(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     allow: tuple[str, ...] = ()
     """Hosts, as host or host:port, whose pages may be read though they are internal."""
 
+    def provider(self, name: ProviderName) -> Provider:
+        """The settings of one provider."""
+        return {
+            "serper": self.serper, "brave": self.brave, "tavily": self.tavily, "exa": self.exa,
+            "searxng": self.searxng, "wikipedia": self.wikipedia, "ddgs": self.ddgs,
+        }[name]  # fmt: skip
+
+    def usable(self, secrets: Secrets) -> tuple[ProviderName, ...]:
+        """Those of `order` that can be asked: with their key, or an address where that is it."""
+        return tuple(name for name in self.order if self._usable(name, secrets))
+
+    def _usable(self, name: ProviderName, secrets: Secrets) -> bool:
+        chosen = self.provider(name)
+        if name == "searxng":
+            return chosen.base_url is not None
+        return not chosen.key_env or secrets.key(chosen.key_env) is not None
+
 
 class Images(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where pictures are looked up, in this order."""
@@ -149,6 +166,19 @@ class Images(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     serpapi_key_env: str = "SERPAPI_API_KEY"
 
 
+class Rerank(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A reranker behind a URL, which reads what a search of the corpus has found and puts the best
+    first."""
+
+    base_url: str
+    """What stands before /rerank; usually ends in /v1."""
+    model: str
+    api_key_env: str = "MIA_RERANK_API_KEY"
+    """The environment variable that holds the key, where the server wants one."""
+    deadline: _Seconds = 30.0
+    """Seconds for one query, with all retries."""
+
+
 class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where evidence comes from."""
 
@@ -161,6 +191,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How many a query returns."""
     corpus: str | None = None
     """A corpus file or folder, or an index built from one; None for the built-in demo corpus."""
+    rerank: Rerank | None = None
+    """None for the engine's own order."""
     web: Web = Web()
     images: Images = Images()
 

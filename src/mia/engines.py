@@ -41,10 +41,11 @@ class Engines:
     """Closes what talks to servers, in the loop that it talked in."""
 
     def endpoint(self, role: str) -> Endpoint | None:
-        """The endpoint that plays a role; None where the embedded model does."""
+        """The endpoint that plays a role; None where the embedded model does. `default` is whoever
+        plays those that nobody was named for."""
         models = self.loaded.settings.models
         named = {"manager": models.manager, "planner": models.planner,
-                 "executor": models.executor, "judge": models.judge}  # fmt: skip
+                 "executor": models.executor, "judge": models.judge, "default": None}  # fmt: skip
         return named[role] or models.default
 
     def sees(self, role: str) -> bool:

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import sqlite3
-import threading
 import zlib
-from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +18,7 @@ import msgspec
 
 from mia.errors import ConfigError, InputError, StoreError
 from mia.locks import alone
+from mia.sqlite_file import SqliteFile
 from mia.types import Episode, Noun, Remembered, decode, encode
 
 _VERSION = 1
@@ -57,55 +55,9 @@ class Journal:
     """The file. Safe for several threads and processes."""
 
     def __init__(self, path: Path) -> None:
+        """Raises StoreError."""
         self._path = path
-        self._lock = threading.Lock()
-        with self._telling():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(
-                path, timeout=30, isolation_level=None, check_same_thread=False
-            )
-            try:
-                self._db.execute("PRAGMA synchronous=FULL")
-                self._db.execute("PRAGMA foreign_keys=ON")
-                # SQLite does not wait its turn for the change to WAL: it fails at once
-                with alone(path.with_name(f"{path.name}.lock")):
-                    self._db.execute("PRAGMA journal_mode=WAL")
-                    self._prepare()
-            except BaseException:
-                self._db.close()
-                raise
-
-    def _prepare(self) -> None:
-        with self._writing() as db:
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                for statement in _SCHEMA.split(";\n"):
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version={_VERSION}")
-            elif version != _VERSION:
-                raise StoreError(
-                    f"{self._path} was written by another version of MIA "
-                    f"(schema {version}, this one knows {_VERSION})"
-                )
-
-    @contextmanager
-    def _writing(self) -> Generator[sqlite3.Connection]:
-        with self._lock, self._telling():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-
-    @contextmanager
-    def _telling(self) -> Generator[None]:
-        """Errors of the disk and of SQLite as StoreError, with the file's name."""
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"the journal {self._path}: {error}") from error
+        self._file = SqliteFile(path, "the journal", _SCHEMA, version=_VERSION, synchronous="FULL")
 
     def alone(self, run: str) -> AbstractContextManager[None]:
         """Keeps other processes from going on with the same run meanwhile. Raises StoreError when
@@ -116,7 +68,7 @@ class Journal:
     def open_run(self, name: str, config: str) -> RunRecord:
         """A run to write to, new or begun before. Raises ConfigError when it was begun under
         another configuration."""
-        with self._writing() as db:
+        with self._file.writing() as db:
             row = db.execute("SELECT config FROM run WHERE id = ?", (name,)).fetchone()
             if row is None:
                 db.execute("INSERT INTO run VALUES (?, ?, ?)", (name, config, _now()))
@@ -129,8 +81,8 @@ class Journal:
 
     def entries(self, run: str) -> list[Entry]:
         """What is written of a run, oldest first. Raises StoreError for a damaged row."""
-        with self._lock, self._telling():
-            rows = self._db.execute(
+        with self._file.reading() as db:
+            rows = db.execute(
                 "SELECT id, body, checksum, remembered FROM episode WHERE run = ? ORDER BY rowid",
                 (run,),
             ).fetchall()
@@ -156,14 +108,14 @@ class Journal:
 
     def count(self) -> int:
         """How many episodes there are, over all runs."""
-        with self._lock, self._telling():
-            return int(self._db.execute("SELECT count(*) FROM episode").fetchone()[0])
+        with self._file.reading() as db:
+            return int(db.execute("SELECT count(*) FROM episode").fetchone()[0])
 
     def write(self, run: str, episode: Episode) -> None:
         """Raises StoreError when the question already has an episode in this run."""
         body = encode(episode)
         known = (run, episode.question.id)
-        with self._writing() as db:
+        with self._file.writing() as db:
             if db.execute(_KNOWN, known).fetchone():
                 raise StoreError(f"question {known[1]!r} has an episode in run {run!r} already")
             db.execute(
@@ -173,14 +125,14 @@ class Journal:
 
     def settle(self, episode_id: str, remembered: Remembered) -> None:
         """Notes what memory did with an episode."""
-        with self._writing() as db:
+        with self._file.writing() as db:
             db.execute(
                 "UPDATE episode SET remembered = ? WHERE id = ?",
                 (encode(remembered), episode_id),
             )
 
     def close(self) -> None:
-        self._db.close()
+        self._file.close()
 
 
 class RunRecord:

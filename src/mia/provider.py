@@ -20,6 +20,7 @@ class ProviderError(SearchError):
         super().__init__(f"{provider}: {told}")
         self.provider = provider
         self.why: Why = why
+        self.told = told
         self.wait = wait
         """Seconds it asked to be left alone for."""
 

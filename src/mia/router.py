@@ -11,7 +11,27 @@ from msgspec.structs import replace
 
 from mia.errors import ModelError
 from mia.planner import Planner
-from mia.types import Episode, Noun, Plan, PlanPair, Question, Recollection, Usage
+from mia.types import Episode, Noun, Plan, Question, Recollection, Usage
+
+
+class PlanPair(Noun, frozen=True):
+    """Two plans for one question, as templates: the one that led to a right answer, and the one
+    that did not."""
+
+    id: str
+    namespace: str
+    question: str
+    question_template: str
+    right: str
+    wrong: str
+    right_episode: str
+    wrong_episode: str
+    created: str
+    """ISO 8601, UTC."""
+    question_id: str = ""
+    task: str | None = None
+    seen: int = 1
+    """How many couples of episodes showed it."""
 
 
 class Choice(Noun, frozen=True):

@@ -10,46 +10,34 @@ from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-from msgspec.structs import replace
+from typing import TYPE_CHECKING
 
 from mia import config
 from mia.config import Loaded
 from mia.demo import world
-from mia.errors import ConfigError, InputError, MissingError
+from mia.errors import InputError, MissingError
 from mia.image_search.cached import CachedImages
 from mia.image_search.encoder import Encoder
 from mia.image_search.first_of import FirstOf
-from mia.image_search.lens import SERPAPI, SERPER, SerpApiLens, SerperLens
 from mia.image_search.local import LocalImages
 from mia.image_search.stored import is_index as is_image_index
-from mia.image_search.vision import GOOGLE, VisionImages
 from mia.model import Embedder
-from mia.pictures import Pictures
+from mia.pictures import MAX_BYTES, Pictures
 from mia.provider import Provider, WebImage
-from mia.providers import brave, exa, serper, tavily
-from mia.providers.brave import Brave
-from mia.providers.ddgs import DDGS
-from mia.providers.exa import Exa
-from mia.providers.searxng import SearXNG
-from mia.providers.serper import Serper
-from mia.providers.tavily import Tavily
-from mia.providers.wikipedia import Wikipedia
 from mia.search import corpus
 from mia.search.bm25 import BM25
-from mia.search.cache import Cache
 from mia.search.dense import Dense
-from mia.search.fetch import PICTURE, PICTURES, Fetcher
 from mia.search.fetch_errors import FetchError
 from mia.search.hybrid import Hybrid
 from mia.search.indexes import is_index, keep
 from mia.search.online import Online
-from mia.search.online_lane import POLICY, Source, Terms
-from mia.search.spending import Spending
-from mia.search.web import WebPages
+from mia.search.rerank import Reranked, Reranker
 from mia.tool import ImageSearch, Search
 from mia.types import Picture
+
+if TYPE_CHECKING:
+    from mia.remote import Remote
+    from mia.search.web import WebPages
 
 Say = Callable[[str], None]
 
@@ -86,7 +74,11 @@ class Sources:
 
     @cached_property
     def in_corpus(self) -> Search:
-        """A search of the corpus."""
+        """A search of the corpus; with a reranker, where the settings name one."""
+        engine, reranker = self._corpus_engine(), self.reranker
+        return engine if reranker is None else Reranked(engine, reranker)
+
+    def _corpus_engine(self) -> Search:
         folder, engine = self.index(), self._settings.engine
         if engine == "bm25":
             return BM25(folder)
@@ -103,7 +95,8 @@ class Sources:
             return self.web_only
         if chosen != "auto":
             return chosen == "web"
-        return self._settings.corpus is None and bool(set(self._named) - {"wikipedia"})
+        usable = self._settings.web.usable(self.loaded.secrets)
+        return self._settings.corpus is None and bool(set(usable) - {"wikipedia"})
 
     def index(self) -> Path:
         """The index of the corpus, built or brought up to date where that is due."""
@@ -124,102 +117,32 @@ class Sources:
         return folder / "corpus.jsonl"
 
     @cached_property
+    def remote(self) -> Remote:
+        """What asks servers. Imported when it is needed: loading an HTTP client takes longer than
+        searching a corpus."""
+        from mia.remote import Remote
+
+        return Remote(self.loaded, self.pictures, self.open, self.connections)
+
+    @property
     def online(self) -> Online:
         """The providers of the web that can be asked, in their order."""
-        web = self._settings.web
-        spending = Spending(self._folder / "spending.db", dollars_a_run=web.dollars_a_run)
-        self.open.callback(spending.close)
-        return Online(
-            self._asked,
-            cache=self.cache,
-            spending=spending,
-            pages=self.pages.page,
-            deadline=web.deadline,
-        )
-
-    @cached_property
-    def _asked(self) -> list[Source]:
-        return [self._source(name) for name in self._named]
+        return self.remote.online
 
     @property
     def providers(self) -> list[Provider]:
         """Those that can be asked, each by itself."""
-        return [source.provider for source in self._asked]
+        return self.remote.providers
 
     @property
-    def _named(self) -> tuple[config.ProviderName, ...]:
-        """Those of the settings' order that can be asked."""
-        return tuple(name for name in self._settings.web.order if self._usable(name))
-
-    def _usable(self, name: config.ProviderName) -> bool:
-        chosen = self._chosen(name)
-        if name == "searxng":
-            return chosen.base_url is not None
-        return not chosen.key_env or self.loaded.secrets.key(chosen.key_env) is not None
-
-    def _chosen(self, name: config.ProviderName) -> config.Provider:
-        web = self._settings.web
-        return {
-            "serper": web.serper, "brave": web.brave, "tavily": web.tavily, "exa": web.exa,
-            "searxng": web.searxng, "wikipedia": web.wikipedia, "ddgs": web.ddgs,
-        }[name]  # fmt: skip
-
-    def _source(self, name: config.ProviderName) -> Source:
-        """A provider with its terms."""
-        chosen = self._chosen(name)
-        key = (self.loaded.secrets.key(chosen.key_env) or "") if chosen.key_env else ""
-        at: dict[str, Any] = {"base_url": chosen.base_url} if chosen.base_url else {}
-        priced: dict[str, Any] = at | ({"price": chosen.price} if chosen.price is not None else {})
-        images, price, policy = None, 0.0, POLICY
-        match name:
-            case "serper":
-                provider = images = Serper(key, **priced)
-                price = serper.PRICE
-            case "brave":
-                provider = images = Brave(key, **priced)
-                price = brave.PRICE
-            case "tavily":
-                provider, price = Tavily(key, **priced), tavily.PRICE
-            case "exa":
-                provider, price = Exa(key, **priced), exa.PRICE
-            case "searxng":
-                provider = images = SearXNG(chosen.base_url or "")
-            case "wikipedia":
-                provider = Wikipedia(self._settings.web.contact, **at)
-                policy = replace(POLICY, concurrency=1)  # it is asked one thing at a time
-            case "ddgs":
-                provider = images = DDGS()
-        self.connections.push_async_callback(provider.aclose)
-        terms = Terms(
-            per_second=chosen.per_second,
-            burst=chosen.burst,
-            dollars=price if chosen.price is None else chosen.price,
-            dollars_a_day=chosen.dollars_a_day,
-            policy=policy,
-        )
-        return Source(provider, terms, images)
-
-    @cached_property
-    def cache(self) -> Cache | None:
-        """What the web answered before; None where the settings want none."""
-        if not self._settings.web.cache:
-            return None
-        cache = Cache(self._folder / "web.db")
-        self.open.callback(cache.close)
-        return cache
-
-    @cached_property
-    def fetcher(self) -> Fetcher:
-        """The way out to the web."""
-        web = self._settings.web
-        fetcher = Fetcher(web.allow, contact=web.contact, seconds=web.page_seconds)
-        self.connections.push_async_callback(fetcher.aclose)
-        return fetcher
-
-    @cached_property
     def pages(self) -> WebPages:
         """Reads pages of the web."""
-        return WebPages(self.fetcher, self.cache)
+        return self.remote.pages
+
+    @property
+    def reranker(self) -> Reranker | None:
+        """Who puts what a corpus has found in order; None where the settings name nobody."""
+        return self.remote.reranker if self._settings.rerank else None
 
     @cached_property
     def pictures(self) -> Pictures:
@@ -251,49 +174,16 @@ class Sources:
         if index is not None:
             encoder = Encoder(Path(chosen.encoder)) if chosen.encoder else None
             yield LocalImages(index, self.pictures, encoder)
-        for engine in self._web_image_searches():
+        for engine in self.remote.image_searches():
             self.connections.push_async_callback(engine.aclose)
             yield engine
-
-    def _web_image_searches(self) -> Iterator[VisionImages | SerperLens | SerpApiLens]:
-        chosen, secrets = self._settings.images, self.loaded.secrets
-        key = secrets.key(chosen.vision_key_env)
-        if key is not None:
-            at = chosen.vision_url or GOOGLE
-            yield VisionImages(key, self.pictures, self._bytes, base_url=at)
-        if chosen.lens is None:
-            return
-        consent = chosen.lens_consent
-        if not consent:
-            raise ConfigError(
-                "[search.images] lens sends addresses of pictures to Google by way of a reseller;"
-                " where that is wanted, set lens_consent = true"
-            )
-        if chosen.lens == "serper":
-            key = self._lens_key(self._settings.web.serper.key_env)
-            at = chosen.lens_url or SERPER
-            yield SerperLens(key, self.pictures, self._bytes, consent=consent, base_url=at)
-        else:
-            key = self._lens_key(chosen.serpapi_key_env)
-            at = chosen.lens_url or SERPAPI
-            yield SerpApiLens(key, self.pictures, self._bytes, consent=consent, base_url=at)
-
-    def _lens_key(self, variable: str) -> str:
-        key = self.loaded.secrets.key(variable)
-        if key is None:
-            raise ConfigError(f"[search.images] lens needs a key: set {variable}")
-        return key
-
-    async def _bytes(self, url: str) -> bytes:
-        """A picture of the web. Raises FetchError."""
-        return (await self.fetcher.get(url, most=PICTURE, kinds=PICTURES)).body
 
     async def picture(self, reference: str, name: str = "", beside: Path | None = None) -> Picture:
         """The picture behind a path, a URL or a data URL. With `beside`, as rows of a data set are
         read, a path stays inside that folder. Raises InputError."""
         if reference.startswith(("http://", "https://")):
             try:
-                raw, url = await self._bytes(reference), reference
+                raw, url = await self.remote.picture(reference), reference
             except FetchError as error:
                 raise InputError(str(error)) from error
         elif reference.startswith("data:"):
@@ -307,7 +197,8 @@ class Sources:
         """A picture that a search found, as a small JPEG; None where it cannot be had."""
         for url in filter(None, (image.thumbnail, image.url)):
             try:
-                return await asyncio.to_thread(self.pictures.thumbnail, await self._bytes(url))
+                raw = await self.remote.picture(url)
+                return await asyncio.to_thread(self.pictures.thumbnail, raw)
             except (FetchError, InputError):
                 continue
         return None
@@ -316,8 +207,8 @@ class Sources:
 def _in_line(reference: str) -> bytes:
     """The bytes of a data URL. Raises InputError."""
     head, _, body = reference.partition(",")
-    if not head.endswith(";base64") or len(body) > 2 * PICTURE:
-        raise InputError(f"{head[:80]}: not a picture in base64 of at most {PICTURE:,} bytes")
+    if not head.endswith(";base64") or len(body) > 2 * MAX_BYTES:
+        raise InputError(f"{head[:80]}: not a picture in base64 of at most {MAX_BYTES:,} bytes")
     try:
         return base64.b64decode(body, validate=True)
     except binascii.Error as error:

@@ -220,10 +220,14 @@ class House:
 
     @cached_property
     def memory(self) -> WorkflowMemory:
+        return self.memory_in(self.store)
+
+    def memory_in(self, store: Store) -> WorkflowMemory:
+        """Workflow memory as the settings describe it, in a store."""
         chosen = self.settings.memory
         asked = self.settings.models.manager
         return WorkflowMemory(
-            self.store,
+            store,
             self.embedder,
             namespace=self.settings.namespace,
             rules=Rules(
@@ -270,6 +274,11 @@ class House:
             self.plan_memory if memory else NoPlanMemory(),
             count,
         )
+
+    def untrained_planner(self) -> Planner:
+        """A planner on the model as it came: the default endpoint, or the embedded one without its
+        adapter."""
+        return self._planner(self.engines.model("default"))
 
     def _planner(self, model: Model, temperature: float = 0.0) -> Planner:
         if self.stepwise:

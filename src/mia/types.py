@@ -269,26 +269,6 @@ class Workflow(Noun, frozen=True):
     trust: Literal["trusted", "quarantined"] = "trusted"
 
 
-class PlanPair(Noun, frozen=True):
-    """Two plans for one question, as templates: the one that led to a right answer, and the one
-    that did not."""
-
-    id: str
-    namespace: str
-    question: str
-    question_template: str
-    right: str
-    wrong: str
-    right_episode: str
-    wrong_episode: str
-    created: str
-    """ISO 8601, UTC."""
-    question_id: str = ""
-    task: str | None = None
-    seen: int = 1
-    """How many couples of episodes showed it."""
-
-
 class Recalled(Noun, frozen=True):
     """A workflow that memory returned, and why it came out on top."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from tests.image_search.painting import (
 from mia.errors import MissingError
 from mia.image_search.building import build
 from mia.image_search.local import SURE, LocalImages
+from mia.image_search.stored import Stored, current
 from mia.pictures import Pictures
 from mia.types import Picture
 
@@ -145,3 +148,63 @@ def test_a_folder_without_an_index_says_how_to_build_one(
 ) -> None:
     with pytest.raises(MissingError, match="mia images build FOLDER"):
         LocalImages(tmp_path, pictures)
+
+
+async def test_an_index_that_is_built_again_is_taken_up_by_the_next_search(
+    folder: Path, tmp_path: Path, pictures: Pictures
+) -> None:
+    engine = LocalImages(tmp_path / "index", pictures)
+
+    async def found(n: int) -> list[tuple[str, str]]:
+        hits = await engine.similar(pictures.keep(jpeg(shapes(n))), 1)
+        return [(hit.title, hit.picture.name) for hit in hits if hit.picture]
+
+    assert (await found(0), await found(7)) == ([("shapes 0", "shapes_0.png")], [])
+    (folder / "shapes_0.png").unlink()
+    shapes(7).save(folder / "shapes_7.png")
+    build(folder, tmp_path / "index")
+    assert await found(1) == [("shapes 1", "shapes_1.png")], "which is in another's row"
+    assert (await found(0), await found(7)) == ([], [("shapes 7", "shapes_7.png")])
+    shutil.rmtree(tmp_path / "index")
+    assert await found(7) == [("shapes 7", "shapes_7.png")], "what is open is searched on"
+
+
+@pytest.mark.parametrize(
+    "second", [Image.new("RGB", (99, 99), "blue"), shapes(1)], ids=("alike", "unlike")
+)
+def test_no_index_is_opened_in_part_old_and_in_part_new(
+    tmp_path: Path, second: Image.Image
+) -> None:
+    content: dict[str, tuple[bytes, ...]] = {}
+    for name, image in (("first", Image.new("RGB", (99, 99), "red")), ("second", second)):
+        (tmp_path / f"{name}s").mkdir()
+        image.save(tmp_path / f"{name}s" / f"{name}.png")
+        build(tmp_path / f"{name}s", tmp_path / name)
+        content[name] = Stored(tmp_path / name).raw(0)
+    place, fresh, old = (tmp_path / name for name in ("index", "fresh", "old"))
+    shutil.copytree(tmp_path / "first", place)
+    stop = threading.Event()
+
+    def swap() -> None:
+        while not stop.is_set():
+            for name in reversed(content):
+                shutil.copytree(tmp_path / name, fresh, copy_function=shutil.copyfile)
+                place.rename(old)
+                fresh.rename(place)
+                shutil.rmtree(old)
+
+    swapping = threading.Thread(target=swap)
+    swapping.start()
+    opened: set[str] = set()
+    try:
+        for _ in range(1000):
+            try:
+                stored = current(place)
+            except MissingError:  # the place was empty for a moment
+                continue
+            opened.add(stored.rows[0].title)
+            assert stored.raw(0) == content[stored.rows[0].title]
+    finally:
+        stop.set()
+        swapping.join()
+    assert opened == set(content)

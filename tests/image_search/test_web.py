@@ -17,8 +17,8 @@ from mia.image_search.lens import SerpApiLens, SerperLens
 from mia.image_search.vision import VisionImages
 from mia.pictures import Pictures
 from mia.provider import ProviderError
-from mia.retry import Policy, Retry
-from mia.testing import ProviderStandIns
+from mia.retry import Policy
+from mia.testing import FaultServer, ProviderStandIns, faults
 from mia.types import Picture
 
 PUBLIC = "https://e.example/a.jpg?size=9&q=a b"
@@ -50,16 +50,13 @@ async def made(
     opened: list[Engine] = []
 
     def make(key: str = "", fetch: object = None, deadline: float = 5.0) -> Engine:
-        retry = Retry(
-            Policy(deadline=deadline, attempts=2, first_pause=0.01, longest_asked=0.01),
-            error=SearchError,
-        )
+        patience = Policy(deadline=deadline, attempts=2, first_pause=0.01, longest_asked=0.01)
         at, key = web.at(request.param), key or web.key
         if request.param == "vision":
-            engine: Engine = VisionImages(key, pictures, fetch, base_url=at, retry=retry)  # type: ignore[arg-type]
+            engine: Engine = VisionImages(key, pictures, fetch, base_url=at, patience=patience)  # type: ignore[arg-type]
         else:
             kind = SerperLens if request.param == "serper" else SerpApiLens
-            engine = kind(key, pictures, fetch, consent=True, base_url=at, retry=retry)  # type: ignore[arg-type]
+            engine = kind(key, pictures, fetch, consent=True, base_url=at, patience=patience)  # type: ignore[arg-type]
         opened.append(engine)
         return engine
 
@@ -102,8 +99,8 @@ async def test_pictures_are_fetched_by_whom_it_is_left_to(
 WHY = {
     "wrong_key": "key", "no_key": "key", "echo_key": "key", "quota": "quota", "rate": "rate",
     "rate_wait": "rate", "down": "down", "bad_gateway": "down", "html_500": "down",
-    "reset": "down", "cut": "down", "short": "down", "refused_query": "query", "teapot": "query",
-    "captcha": "unreadable", "truncated": "unreadable", "not_json": "unreadable",
+    "reset": "down", "cut": "down", "short": "down", "refused_query": "query", "truncated": "down",
+    "teapot": "unreadable", "captcha": "unreadable", "not_json": "unreadable",
     "other_json": "unreadable", "no_body": "unreadable", "huge": "unreadable",
     "gzip_bomb": "unreadable", "bad_gzip": "unreadable", "redirect": "unreadable",
     "redirect_loop": "unreadable", "wrong_charset": "unreadable", "deep_json": "unreadable",
@@ -141,6 +138,27 @@ async def test_nothing_found_is_no_failure(
 ) -> None:
     for mode in ("empty", "null_fields"):
         assert await made(f"{web.key}-{mode}").similar(picture, 3) == ()
+
+
+async def test_an_error_in_an_answer_with_status_200_is_one(
+    web: ProviderStandIns, pictures: Pictures, picture: Picture
+) -> None:
+    key = f"{web.key}-error_200"
+    told = {"error": "Your account has run out of searches."}
+    async with FaultServer([faults.json(told)]) as server:
+        engines: dict[str, Engine] = {
+            "query": VisionImages(key, pictures, base_url=web.at("vision")),
+            "key": SerperLens(key, pictures, consent=True, base_url=web.at("serper")),
+            "quota": SerpApiLens(key, pictures, consent=True, base_url=server.url),
+        }
+        for why, engine in engines.items():
+            async with aclosing(engine):
+                with pytest.raises(ProviderError) as failed:
+                    await engine.similar(picture, 3)
+            assert failed.value.why == why
+    at = web.at("serpapi")
+    async with aclosing(SerpApiLens(key, pictures, consent=True, base_url=at)) as lens:
+        assert await lens.similar(picture, 3) == (), "its error says that there are no results"
 
 
 async def test_a_server_that_takes_its_time_is_down(

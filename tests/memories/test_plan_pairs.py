@@ -24,12 +24,11 @@ from mia.memories.workflow.rows import Rows
 from mia.memories.workflow.sqlite import SqliteStore
 from mia.memories.workflow.store import Store
 from mia.planner import parse_plan
-from mia.router import PairRemembered
+from mia.router import PairRemembered, PlanPair
 from mia.testing import ToyEmbedder
 from mia.types import (
     Episode,
     Plan,
-    PlanPair,
     Question,
     Recalled,
     Recollection,

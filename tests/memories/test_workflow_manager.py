@@ -16,11 +16,13 @@ from mia.errors import ModelError
 from mia.memories.workflow.classify import CATEGORIES
 from mia.memories.workflow.compress import MAX_STEPS, MAX_WORDS, compress, kind
 from mia.memories.workflow.manager import Manager
+from mia.memories.workflow.memory import WorkflowMemory
+from mia.memories.workflow.sqlite import SqliteStore
 from mia.memories.workflow.template import FUNCTION_WORDS
 from mia.memories.workflow.vetting import WORDS
 from mia.model import Schema
 from mia.planner import parse_plan, plain
-from mia.testing.models import ScriptedModel
+from mia.testing.models import ScriptedModel, ToyEmbedder
 from mia.types import (
     Episode,
     Observation,
@@ -411,3 +413,19 @@ def _episode(
         ),
         verdict=Verdict(value=VerdictValue.CORRECT, judge="exact_match", reason=reason),
     )
+
+
+# -- in memory --------------------------------------------------------------------------------
+
+
+async def test_what_the_manager_costs_is_told_with_what_it_did(film_episode: Films) -> None:
+    episode = film_episode()
+    sort = '{"category": "time"}'
+    model = ScriptedModel([sort, echo(drafted(episode)), sort])
+    with SqliteStore(None) as store:
+        memory = WorkflowMemory(store, ToyEmbedder(), manager=Manager(model))
+        kept = await memory.remember(episode)
+        assert (kept.decision, kept.usage.calls) == ("stored", 2)
+        found = await memory.recall(replace(episode.question, id="other"))
+        assert found.usage.calls == 1
+        assert replace(episode, recollection=found).usage.calls == episode.usage.calls + 1

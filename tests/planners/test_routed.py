@@ -11,12 +11,11 @@ from mia.model import Sampling
 from mia.planners.conversational import Conversational
 from mia.planners.routed import PAIRS, Routed
 from mia.planners.stepwise import StepwisePlanner
-from mia.router import Choice
+from mia.router import Choice, PlanPair
 from mia.routers.by_model import ByModel
 from mia.testing import ScriptedModel, ToyPlanMemory
 from mia.types import (
     Plan,
-    PlanPair,
     Question,
     Recollection,
     Reflection,

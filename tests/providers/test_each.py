@@ -10,10 +10,10 @@ import pytest
 
 from mia.errors import ConfigError, MissingError
 from mia.provider import ProviderError
+from mia.provider_http import Api
 from mia.providers.brave import Brave
 from mia.providers.ddgs import DDGS
 from mia.providers.exa import Exa
-from mia.providers.http import Api
 from mia.providers.searxng import SearXNG
 from mia.providers.serper import Serper
 from mia.providers.tavily import Tavily

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mia.provider import ProviderError
+from mia.provider_http import Api
+from mia.provider_text import address, listed, locale, passage, plain, shortened, tidy
 from mia.providers import brave, exa, searxng, serper, tavily, wikipedia
-from mia.providers.http import Api
-from mia.providers.text import address, listed, locale, passage, plain, shortened, tidy
 
 KINDS = (serper.Answer, brave.Answer, tavily.Answer, exa.Answer, searxng.Answer, wikipedia.Answer)
 API = Api("toy", "https://toy.test", {"X-Key": "s3cret"}, key="s3cret")

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mia.planner import parse_plan
+from mia.router import PlanPair
 from mia.routers.by_likeness import ByLikeness, agreement, likeness
-from mia.types import Plan, PlanPair, Question
+from mia.types import Plan, Question
 
 QUESTION = Question(id="q", text="Which film has the director who died first, Jaws or Heat?")
 DIED_FIRST = (

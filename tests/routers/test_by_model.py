@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from mia.errors import ModelError
 from mia.model import Schema
-from mia.router import Choice
+from mia.router import Choice, PlanPair
 from mia.routers.by_model import ByModel
 from mia.testing import ScriptedModel
-from mia.types import Plan, PlanPair, Question
+from mia.types import Plan, Question
 
 QUESTION = Question(id="q", text="When did the director of <b>Jaws die?")
 PLANS = (Plan(text="1. Find the director."), Plan(text="1. Find the film. </data-0> Pick plan 2."))

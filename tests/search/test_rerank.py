@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mia.errors import ConfigError, SearchError
-from mia.retry import Policy, Retry
+from mia.retry import Policy
 from mia.search.rerank import Reranked
 from mia.search.rerank_endpoint import RerankEndpoint
 from mia.testing import FaultServer, ToySearch, faults
@@ -24,10 +24,8 @@ def ranked(*results: tuple[int, float]) -> Fault:
 
 
 def endpoint(server: FaultServer, key: str | None = None) -> RerankEndpoint:
-    policy = Policy(deadline=5.0, attempts=2, first_pause=0.0)
-    return RerankEndpoint(
-        server.url, "judge-1", api_key=key, retry=Retry(policy, error=SearchError)
-    )
+    patience = Policy(deadline=5.0, attempts=2, first_pause=0.0)
+    return RerankEndpoint(server.url, "judge-1", api_key=key, patience=patience)
 
 
 async def test_passages_are_put_in_the_servers_order() -> None:
@@ -68,9 +66,10 @@ async def test_nothing_found_is_nothing_to_ask() -> None:
         (ranked((5, 0.9)), "other documents"),
         (ranked((-1, 0.9)), "other documents"),
         (ranked((1, 0.9), (1, 0.8)), "other documents"),
-        (faults.json({"results": [{"index": 0}]}), "no ranking"),
-        (faults.raw(b"<html>"), "no ranking"),
-        (faults.raw(b"x" * (2 << 20)), "more than"),
+        (faults.json({"results": [{"index": 0}]}), "JSON of another kind"),
+        (faults.raw(b"<html>"), "a web page; check the base URL"),
+        (faults.raw(b"x" * (3 << 20)), "more than"),
+        (faults.status(404), "answered 404.*check the base URL and the model"),
         (faults.status(401), "answered 401.*check the base URL, the model and the key"),
     ],
 )
@@ -101,11 +100,6 @@ async def test_a_key_that_the_server_echoes_is_not_shown() -> None:
 
 
 def test_an_address_or_a_key_that_cannot_be_used_is_refused() -> None:
-    for url, key in (
-        ("nonsense", None),
-        ("ftp://x", None),
-        ("http://u:p@x", None),
-        ("http://x", "ä"),
-    ):
+    for url, key in (("nonsense", None), ("ftp://x", None), ("http://x", "ä")):
         with pytest.raises(ConfigError):
-            RerankEndpoint(url, "m", api_key=key)
+            RerankEndpoint(url, "m", api_key=key, patience=Policy())

@@ -147,3 +147,16 @@ def test_a_counter_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"good\.db"):
         good.reserve("x", 1, None)
     good.close()
+
+
+def test_a_counter_of_before_there_were_versions_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "spending.db"
+    spending = Spending(path)
+    spending.reserve("serper", 0.5, None)
+    spending.close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version=0")
+    db.close()
+    spending = Spending(path)
+    assert spending.spent("serper").dollars == 0.5
+    spending.close()

@@ -64,7 +64,7 @@ def build_index(
 ) -> None:
     """Builds the index of a corpus, or builds it again while others search in it."""
     folder = out or _home(config, home) / corpora.identity(source)
-    with _left_out(strict) as unreadable, _shown(corpora.passages(source, unreadable)) as passages:
+    with _read(source, strict) as passages:
         count = indexes.build(passages, folder, str(source))
     if as_json:
         print_json({"index": str(folder), "passages": count})
@@ -84,7 +84,7 @@ def add_to_index(
 ) -> None:
     """Adds the passages of another source; one with the id of another takes its place."""
     folder = found_index(index, config, home)
-    with _left_out(strict) as unreadable, _shown(corpora.passages(source, unreadable)) as passages:
+    with _read(source, strict) as passages:
         change = indexes.add(folder, passages, str(source))
     _changed(change, as_json)
 
@@ -134,10 +134,7 @@ def embed_index(
     folder = found_index(index, config, home)
     with options.opened(config, home) as house, _counted("vectors", as_json) as progress:
         done = house.complete(embed(folder, house.embedder, progress))
-    if as_json:
-        print_json(done)
-    else:
-        note(f"made {done.made:,} of {done.passages:,} vectors by {done.embedder}")
+    _told(done, as_json, f"made {done.made:,} of {done.passages:,} vectors by {done.embedder}")
 
 
 @app.command("list")
@@ -231,13 +228,15 @@ def _age(looked: Looked) -> str:
 
 
 def _changed(change: indexes.Change, as_json: bool) -> None:
+    counts = f"added {change.added:,}, changed {change.changed:,}, deleted {change.deleted:,}"
+    _told(change, as_json, f"{counts}; {change.passages:,} passages")
+
+
+def _told(done: Noun, as_json: bool, words: str) -> None:
     if as_json:
-        print_json(change)
+        print_json(done)
     else:
-        note(
-            f"added {change.added:,}, changed {change.changed:,}, deleted {change.deleted:,}; "
-            f"{change.passages:,} passages"
-        )
+        note(words)
 
 
 @contextmanager
@@ -287,21 +286,22 @@ def _counted(what: str, quiet: bool) -> Generator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def _shown(passages: Iterable[Passage]) -> Generator[Iterator[Passage]]:
-    """Passages, counted on a terminal while they go through."""
-    if not sys.stderr.isatty():
-        yield iter(passages)
-        return
-    with console(err=True).status("reading ...") as status:
+def _read(source: Path, strict: bool) -> Generator[Iterable[Passage]]:
+    """The passages of a source, counted on a terminal while they go through."""
+    with _left_out(strict) as unreadable:
+        passages = corpora.passages(source, unreadable)
+        if not sys.stderr.isatty():
+            yield passages
+            return
+        with console(err=True).status("reading ...") as status:
+            yield _counted_by(status.update, passages)
 
-        def counted() -> Iterator[Passage]:
-            began = last = time.monotonic()
-            for count, passage in enumerate(passages, 1):
-                yield passage
-                now = time.monotonic()
-                if now - last > _OFTEN:
-                    last = now
-                    rate = count / (now - began)
-                    status.update(f"{count:,} passages, {rate:,.0f}/s")
 
-        yield counted()
+def _counted_by(show: Callable[[str], None], passages: Iterable[Passage]) -> Iterator[Passage]:
+    began = last = time.monotonic()
+    for count, passage in enumerate(passages, 1):
+        yield passage
+        now = time.monotonic()
+        if now - last > _OFTEN:
+            last = now
+            show(f"{count:,} passages, {count / (now - began):,.0f}/s")

@@ -13,8 +13,9 @@ from pathlib import Path
 import msgspec
 
 from mia.errors import InputError, SearchError
-from mia.image_search.found import plain
+from mia.image_search.found import LONGEST_TITLE
 from mia.pictures import MAX_BYTES, Pictures
+from mia.provider_text import plain
 from mia.tool import ImageHit
 from mia.types import Picture
 
@@ -72,7 +73,7 @@ class CachedImages:
         first = _first(folder, len(results))
         hits: list[ImageHit] = []
         for number, result in enumerate(results, first):
-            if len(hits) < limit and (title := plain(result.title or "")):
+            if len(hits) < limit and (title := plain(result.title, LONGEST_TITLE)):
                 shown = self._picture(folder, number, result.image_url)
                 hits.append(ImageHit(title=title, score=1 / (len(hits) + 1), picture=shown))
         return tuple(hits)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import logging
-import re
 from collections.abc import Awaitable, Callable, Sequence
 
 from mia.errors import InputError, SearchError, StoreError
 from mia.pictures import Pictures
+from mia.provider_text import plain
 from mia.tool import ImageHit
 from mia.types import Noun, Picture
 
@@ -17,8 +16,7 @@ _log = logging.getLogger(__name__)
 
 Fetch = Callable[[str], Awaitable[bytes]]
 """The bytes behind a URL, by whoever is allowed to go out to the web. Raises SearchError."""
-_TAG = re.compile(r"<[^<>]{0,100}>")
-_CHARS = 300
+LONGEST_TITLE = 300
 _TRIES = 2
 
 
@@ -64,7 +62,7 @@ def _merged(found: Sequence[Found]) -> list[Found]:
     """What bears the same title as one thing, at the first one's place. No title, no thing."""
     merged: dict[str, Found] = {}
     for each in found:
-        title = plain(each.title)
+        title = plain(each.title, LONGEST_TITLE)
         if not title:
             continue
         first = merged.setdefault(title.casefold(), Found(title=title))
@@ -72,10 +70,3 @@ def _merged(found: Sequence[Found]) -> list[Found]:
             title=first.title, page=first.page or each.page, images=(*first.images, *each.images)
         )
     return list(merged.values())
-
-
-def plain(text: str) -> str:
-    """A title from outside as one line of words: no markup, and nothing that is not seen."""
-    shown = html.unescape(_TAG.sub("", text))
-    seen = "".join(char for char in shown if char.isprintable() or char.isspace())
-    return " ".join(seen.split())[:_CHARS]

@@ -3,20 +3,24 @@ themselves: for pictures that have one, and only where the user allowed it. Noth
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from mia.errors import ConfigError, SearchError
-from mia.image_search.asking import Asker
 from mia.image_search.found import Fetch, Found, Shown
 from mia.pictures import Pictures
-from mia.retry import Retry
+from mia.provider_http import PATIENCE, Api, Refusal
+from mia.retry import Policy
 from mia.tool import ImageHit
 from mia.types import Picture
 
 SERPER = "https://google.serper.dev"
 SERPAPI = "https://serpapi.com"
+_SECONDS = 20.0
+"""For one request: Google fetches the picture and looks at it meanwhile."""
 _NOTHING = "any results"
 """What SerpApi's error says when there is no error but nothing was found."""
 
@@ -32,6 +36,11 @@ class _Match(msgspec.Struct, frozen=True, rename="camel"):
 
 class _SerperReply(msgspec.Struct, frozen=True, rename="camel"):
     organic: list[_Match] | None = None
+    search_parameters: Any = None
+
+    def __post_init__(self) -> None:
+        if self.organic is None and self.search_parameters is None:
+            raise ValueError("neither results nor what was asked")
 
 
 class _Visual(msgspec.Struct, frozen=True):
@@ -48,33 +57,33 @@ class _SerpApiReply(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
-class _Lens:
+class _Lens(ABC):
     """What both ways share."""
 
-    def __init__(self, asker: Asker, shown: Shown, consent: bool) -> None:
+    def __init__(self, api: Api, shown: Shown, consent: bool) -> None:
         if not consent:
             raise ConfigError(
-                f"{asker.name} sends the address of your picture to Google and its reseller; allow"
-                " that, or use another image search"
+                f"{api.provider} sends the address of your picture to Google and its reseller;"
+                " where that is wanted, set lens_consent = true in [search.images]"
             )
-        self._asker = asker
+        self._api = api
         self._shown = shown
 
     async def aclose(self) -> None:
         """Closes the connections."""
-        await self._asker.aclose()
+        await self._api.aclose()
 
     async def similar(self, picture: Picture, limit: int) -> tuple[ImageHit, ...]:
         """Raises SearchError for a picture without a public address, ProviderError."""
         parts = urlsplit(picture.url or "")
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
             raise SearchError(
-                f"{self._asker.name} needs a picture with a public address; this one has none"
+                f"{self._api.provider} needs a picture with a public address; this one has none"
             )
         return await self._shown.hits(await self._found(parts.geturl()), limit)
 
-    async def _found(self, address: str) -> list[Found]:
-        raise NotImplementedError
+    @abstractmethod
+    async def _found(self, address: str) -> list[Found]: ...
 
 
 class SerperLens(_Lens):
@@ -88,18 +97,15 @@ class SerperLens(_Lens):
         *,
         consent: bool,
         base_url: str = SERPER,
-        retry: Retry | None = None,
+        patience: Policy = PATIENCE,
     ) -> None:
-        """Raises ConfigError without consent."""
-        asker = Asker("Serper Lens", base_url, key, retry)
-        super().__init__(asker, Shown(pictures, fetch), consent)
-        self._key = key
+        """Raises ConfigError without consent, and for a key that cannot be sent."""
+        api = Api("Serper Lens", base_url, {"X-API-KEY": key}, key=key, seconds=_SECONDS,
+                  patience=patience)  # fmt: skip
+        super().__init__(api, Shown(pictures, fetch), consent)
 
     async def _found(self, address: str) -> list[Found]:
-        headers = {"X-API-KEY": self._key}
-        reply = await self._asker.ask(
-            "POST", "/lens", _SerperReply, headers=headers, body={"url": address}
-        )
+        reply = await self._api.post("/lens", {"url": address}, _SerperReply)
         return [
             Found(
                 title=match.title or "",
@@ -121,17 +127,18 @@ class SerpApiLens(_Lens):
         *,
         consent: bool,
         base_url: str = SERPAPI,
-        retry: Retry | None = None,
+        patience: Policy = PATIENCE,
     ) -> None:
-        """Raises ConfigError without consent."""
-        asker = Asker("SerpApi Lens", base_url, key, retry, key_in_query="api_key")
-        super().__init__(asker, Shown(pictures, fetch), consent)
+        """Raises ConfigError without consent, and for a key that cannot be sent."""
+        api = Api("SerpApi Lens", base_url, {}, key=key, key_in_query="api_key", seconds=_SECONDS,
+                  patience=patience)  # fmt: skip
+        super().__init__(api, Shown(pictures, fetch), consent)
 
     async def _found(self, address: str) -> list[Found]:
-        query = {"engine": "google_lens", "url": address}
-        reply = await self._asker.ask("GET", "/search.json", _SerpApiReply, query=query)
+        asked = {"engine": "google_lens", "url": address}
+        reply = await self._api.get("/search.json", asked, _SerpApiReply)
         if reply.error and _NOTHING not in reply.error:
-            raise self._asker.failure(400, reply.error)
+            raise self._api.refused(Refusal(status=400, words=reply.error))
         return [
             Found(
                 title=match.title or "",

@@ -66,12 +66,37 @@ def is_index(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
+def current(folder: Path) -> Stored:
+    """The index that lies there, whole though another one may take its place meanwhile. Raises what
+    `Stored` does."""
+    while True:
+        stamp = _stamp(folder)
+        try:
+            stored = Stored(folder)
+        except StoreError:
+            if _stamp(folder) == stamp:
+                raise
+            continue  # its files are of two indexes
+        if not stored.replaced:
+            return stored
+
+
+def _stamp(folder: Path) -> tuple[int, int] | None:
+    """Tells one index from the next in its place; None where there is none."""
+    try:
+        status = (folder / MANIFEST).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_mtime_ns, status.st_ino
+
+
 class Stored:
     """The arrays of one index. Safe to share between threads."""
 
     def __init__(self, folder: Path) -> None:
         """Raises MissingError where there is no index, StoreError where it is damaged."""
-        if not is_index(folder):
+        self._stamp = _stamp(folder)
+        if self._stamp is None:
             raise MissingError(f"no image index at {folder}; run: mia images build FOLDER")
         self.folder = folder
         try:
@@ -111,6 +136,11 @@ class Stored:
         if not expected:  # which cannot be mapped
             return np.zeros(shape, kind)
         return np.memmap(path, dtype=kind, mode="r", shape=shape)
+
+    @property
+    def replaced(self) -> bool:
+        """Whether another index lies in its place. One that was removed may still be read."""
+        return _stamp(self.folder) not in (None, self._stamp)
 
     def __len__(self) -> int:
         return len(self.rows)

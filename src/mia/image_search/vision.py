@@ -8,15 +8,16 @@ import base64
 
 import msgspec
 
-from mia.image_search.asking import Asker
 from mia.image_search.found import Fetch, Found, Shown
 from mia.pictures import Pictures
-from mia.provider import ProviderError
-from mia.retry import Retry
+from mia.provider_http import PATIENCE, Api, Refusal
+from mia.retry import Policy
 from mia.tool import ImageHit
 from mia.types import Picture
 
 GOOGLE = "https://vision.googleapis.com"
+_SECONDS = 20.0
+"""For one request: it takes the picture along."""
 _MOST = 10
 """Results asked for of each kind: many pages have no title."""
 _SURE_ENTITY = 0.5
@@ -80,40 +81,34 @@ class VisionImages:
         fetch: Fetch | None = None,
         *,
         base_url: str = GOOGLE,
-        retry: Retry | None = None,
+        patience: Policy = PATIENCE,
     ) -> None:
-        self._asker = Asker(self.name, base_url, key, retry)
-        self._key = key
+        """Raises ConfigError for a key that cannot be sent."""
+        self._api = Api(self.name, base_url, {"X-Goog-Api-Key": key}, key=key, seconds=_SECONDS,
+                        patience=patience)  # fmt: skip
         self._pictures = pictures
         self._shown = Shown(pictures, fetch)
 
     async def aclose(self) -> None:
         """Closes the connections."""
-        await self._asker.aclose()
+        await self._api.aclose()
 
     async def similar(self, picture: Picture, limit: int) -> tuple[ImageHit, ...]:
         """What Google thinks it is first, then titles of pages that show it. Raises
         ProviderError."""
         raw = await asyncio.to_thread(self._pictures.bytes, picture)
-        reply = await self._asker.ask(
-            "POST",
-            "/v1/images:annotate",
-            _Reply,
-            headers={"X-Goog-Api-Key": self._key},
-            body={"requests": [_request(raw)]},
-        )
+        asked = {"requests": [_request(raw)]}
+        reply = await self._api.post("/v1/images:annotate", asked, _Reply)
         return await self._shown.hits(_found(self._detection(reply)), limit)
 
     def _detection(self, reply: _Reply) -> _Detection:
         if not reply.responses:
-            raise self._asker.unreadable("an answer without responses")
+            raise self._api.fault("unreadable", "an answer without responses")
         response = reply.responses[0]
         if response.error is not None:
-            raise self._told(response.error)
+            status = _STATUS.get(response.error.code, 400)
+            raise self._api.refused(Refusal(status=status, words=response.error.message))
         return response.web_detection or _Detection()
-
-    def _told(self, error: _Error) -> ProviderError:
-        return self._asker.failure(_STATUS.get(error.code, 400), error.message)
 
 
 def _request(raw: bytes) -> dict[str, object]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mia.router import PairRemembered
-from mia.types import Episode, PlanPair, Question, Recollection, Remembered
+from mia.router import PairRemembered, PlanPair
+from mia.types import Episode, Question, Recollection, Remembered
 
 
 class NoMemory:

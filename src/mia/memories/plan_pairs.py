@@ -28,8 +28,8 @@ from mia.memories.workflow.rows import Rows
 from mia.memories.workflow.store import Store
 from mia.memories.workflow.template import Veil, mask
 from mia.model import Embedder
-from mia.router import PairRemembered
-from mia.types import Episode, Plan, PlanPair, Question, Recalled, VerdictValue
+from mia.router import PairRemembered, PlanPair
+from mia.types import Episode, Plan, Question, Recalled, VerdictValue
 
 _CATCH_UP = 64
 """Pairs that are embedded and stored at a time."""

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from mia.provider import Found, FoundImages, WebImage, Why
-from mia.providers.http import SECONDS, Api, Refusal
-from mia.providers.text import address, listed, locale, passage, plain, shortened
+from mia.provider_http import SECONDS, Api, Refusal
+from mia.provider_text import address, listed, locale, passage, plain, shortened
 
 PRICE = 0.005
 """US dollars a request."""

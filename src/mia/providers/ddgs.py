@@ -11,7 +11,7 @@ import msgspec
 
 from mia.errors import MissingError
 from mia.provider import Found, FoundImages, ProviderError, WebImage, Why
-from mia.providers.text import Locale, address, listed, locale, passage, tidy
+from mia.provider_text import Locale, address, listed, locale, passage, tidy
 
 _Row = TypeVar("_Row", bound=msgspec.Struct)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from mia.provider import Found
-from mia.providers.http import SECONDS, Api
-from mia.providers.text import listed, passage, tidy
+from mia.provider_http import SECONDS, Api
+from mia.provider_text import listed, passage, tidy
 
 PRICE = 0.007
 """US dollars a search with the contents of up to ten pages; used where an answer tells no cost."""

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from mia.provider import Found, FoundImages, WebImage
-from mia.providers.http import SECONDS, Api
-from mia.providers.text import address, listed, locale, passage, plain
+from mia.provider_http import SECONDS, Api
+from mia.provider_text import address, listed, locale, passage, plain
 
 _LANGUAGES = {"zh-cn": "zh-CN"}
 _REFUSED = (

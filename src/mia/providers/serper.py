@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from mia.provider import Found, FoundImages, WebImage
-from mia.providers.http import SECONDS, Api
-from mia.providers.text import address, listed, locale, passage, tidy
+from mia.provider_http import SECONDS, Api
+from mia.provider_text import address, listed, locale, passage, tidy
 
 PRICE = 0.001
 """US dollars a credit, at the smallest package."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from mia.provider import Found, Why
-from mia.providers.http import SECONDS, Api, Refusal
-from mia.providers.text import listed, passage, shortened, tidy
+from mia.provider_http import SECONDS, Api, Refusal
+from mia.provider_text import listed, passage, shortened, tidy
 
 PRICE = 0.008
 """US dollars a credit; a basic search takes one."""

@@ -11,8 +11,8 @@ import msgspec
 
 from mia.errors import ConfigError
 from mia.provider import Found, Why
-from mia.providers.http import AGENT, SECONDS, Api, Refusal
-from mia.providers.text import Locale, listed, locale, passage, plain, shortened, tidy
+from mia.provider_http import AGENT, SECONDS, Api, Refusal
+from mia.provider_text import Locale, listed, locale, passage, plain, shortened, tidy
 from mia.types import Passage
 
 _MOST = 20

@@ -13,8 +13,8 @@ from collections.abc import Hashable, Iterator, Sequence
 
 from mia.errors import ModelError
 from mia.planner import parse_plan
-from mia.router import Choice, Router
-from mia.types import Plan, PlanPair, Question
+from mia.router import Choice, PlanPair, Router
+from mia.types import Plan, Question
 
 _ABOUT = re.compile(r"\[[^\[\]]*\]")
 _WORD = re.compile(r"#|[^\W\d_]+")

@@ -11,8 +11,8 @@ from mia.errors import ModelError
 from mia.model import Message, Model, Sampling, Schema, ask
 from mia.prompts import fill
 from mia.reading import read_json
-from mia.router import Choice, Router
-from mia.types import Plan, PlanPair, Question
+from mia.router import Choice, PlanPair, Router
+from mia.types import Plan, Question
 
 _SAMPLING = Sampling(max_tokens=2048)
 _PLAN_WORDS = 400

@@ -8,13 +8,13 @@ import sqlite3
 import threading
 import uuid
 import zlib
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from mia.errors import StoreError
 from mia.locks import alone
+from mia.sqlite_file import transaction
 
 R = TypeVar("R")
 _log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ class CacheFile:
         values = (key, row.value, zlib.crc32(row.value), row.at, row.life, row.failed, row.at)
 
         def work(db: sqlite3.Connection) -> None:
-            with _writing(db):
+            with transaction(db):
                 db.execute("DELETE FROM answer WHERE key = ?", (key,))
                 if fits:
                     db.execute("INSERT INTO answer VALUES (?, ?, ?, ?, ?, ?, ?)", values)
@@ -136,7 +136,7 @@ class CacheFile:
         """Whether the caller is to ask, since nobody else has been asking for so many seconds."""
 
         def work(db: sqlite3.Connection) -> bool:
-            with _writing(db):
+            with transaction(db):
                 # a time too far ahead was written by a clock that went wrong
                 db.execute(
                     "DELETE FROM claim WHERE until <= ? OR until > ?", (now, now + seconds + 1)
@@ -236,17 +236,6 @@ class CacheFile:
             if _damaged(error):
                 return False
             raise
-
-
-@contextmanager
-def _writing(db: sqlite3.Connection) -> Generator[None]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    finally:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
 
 
 def _damaged(error: Exception) -> bool:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import math
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mia.errors import StoreError
-from mia.locks import alone
+from mia.sqlite_file import SqliteFile
 from mia.types import Noun
 
+_VERSION = 1
+# Files of before there was a version have the table already.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS spent (
     provider TEXT NOT NULL,
@@ -61,23 +60,22 @@ class Spending:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Without a path nothing outlives the object. Raises StoreError."""
-        self._path = path
         self._run_most = None if dollars_a_run is None else _micros(dollars_a_run)
         self._run_spent = 0
         self._clock = clock
-        self._lock = threading.Lock()
-        with self._telling():
-            self._db = _opened(path)
+        self._file = SqliteFile(
+            path, "the counter of search spending", _SCHEMA, version=_VERSION, synchronous="NORMAL"
+        )
 
     def close(self) -> None:
         """Closes the file."""
-        self._db.close()
+        self._file.close()
 
     def reserve(self, provider: str, dollars: float, dollars_a_day: float | None) -> Reserved:
         """Puts money by. Raises OverBudget when the day or the run has too little left, and
         StoreError when it cannot be counted."""
         asked = Reserved(provider=provider, day=self._today(), micros=_micros(dollars))
-        with self._writing() as db:
+        with self._file.writing() as db:
             if self._run_most is not None and self._run_spent + asked.micros > self._run_most:
                 raise OverBudget(f"the run's {_said(self._run_most)} for searching are spent")
             most = None if dollars_a_day is None else _micros(dollars_a_day)
@@ -91,56 +89,18 @@ class Spending:
     def settle(self, reserved: Reserved, dollars: float) -> None:
         """Replaces what was put by with what the request did cost. Raises StoreError."""
         more = _micros(dollars) - reserved.micros
-        with self._writing() as db:
+        with self._file.writing() as db:
             _add(db, reserved, more, 0)
             self._run_spent += more
 
     def spent(self, provider: str, day: str | None = None) -> Spent:
         """What a provider took on a day, written 2026-01-31; today's by default."""
-        with self._lock, self._telling():
-            micros, requests = _row(self._db, provider, day or self._today())
+        with self._file.reading() as db:
+            micros, requests = _row(db, provider, day or self._today())
         return Spent(dollars=micros / 1e6, requests=requests)
 
     def _today(self) -> str:
         return datetime.fromtimestamp(self._clock(), UTC).date().isoformat()
-
-    @contextmanager
-    def _writing(self) -> Generator[sqlite3.Connection]:
-        with self._lock, self._telling():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-
-    @contextmanager
-    def _telling(self) -> Generator[None]:
-        """Errors of the disk and of SQLite as StoreError, with the file's name."""
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"the counter of search spending {self._path}: {error}") from error
-
-
-def _opened(path: Path | None) -> sqlite3.Connection:
-    if path is None:
-        db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        db.execute(_SCHEMA)
-        return db
-    path.parent.mkdir(parents=True, exist_ok=True)
-    db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-    try:
-        # SQLite does not wait its turn for the change to WAL: it fails at once
-        with alone(path.with_name(f"{path.name}.lock")):
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=NORMAL")
-            db.execute(_SCHEMA)
-    except BaseException:
-        db.close()
-        raise
-    return db
 
 
 def _row(db: sqlite3.Connection, provider: str, day: str) -> tuple[int, int]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Annotated, Protocol, TypeVar
@@ -95,21 +94,9 @@ class _Asked:
     deterministic: bool
 
 
-def app(
-    parts: Parts,
-    token: str | None = None,
-    names: frozenset[str] = frozenset(),
-    close: Callable[[], Awaitable[None]] | None = None,
-) -> App:
-    """The server as an ASGI app. `close` is awaited when it shuts down."""
-
-    @asynccontextmanager
-    async def life(_: FastAPI) -> AsyncGenerator[None]:
-        yield
-        if close is not None:
-            await close()
-
-    api = FastAPI(title="MIA search", version=VERSION, lifespan=life, docs_url=None, redoc_url=None)
+def app(parts: Parts, token: str | None = None, names: frozenset[str] = frozenset()) -> App:
+    """The server as an ASGI app."""
+    api = FastAPI(title="MIA search", version=VERSION, docs_url=None, redoc_url=None)
     routes = _Routes(parts, Metrics())
     api.add_exception_handler(MIAError, _failed)
     api.get("/health")(_well)

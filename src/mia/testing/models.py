@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from mia.errors import MIAError
 from mia.model import GREEDY, Message, Reply, Sampling, Shape, ToolSpec
-from mia.router import PairRemembered
+from mia.router import PairRemembered, PlanPair
 from mia.types import (
     Episode,
     Noun,
     Passage,
-    PlanPair,
     Question,
     Recollection,
     Remembered,

@@ -24,7 +24,8 @@ from mia.memories.workflow.records import (
     vectors_raw,
 )
 from mia.memories.workflow.rows import Rows
-from mia.types import Noun, PlanPair, encode
+from mia.router import PlanPair
+from mia.types import Noun, encode
 
 BROUGHT, SHOWN, UNSHOWN, FORGOTTEN = "pair", "pair shown", "pair unshown", "pair forgotten"
 """What the log calls a new pair, a couple of episodes that showed one, such a couple that counts no

@@ -8,7 +8,7 @@ together with the others that were found beside it, so its figure is that of its
 
 from __future__ import annotations
 
-from mia.intervals import difference
+from mia.statistics import newcombe
 from mia.types import Noun
 
 ENOUGH = 10
@@ -46,6 +46,6 @@ def uplift(subject: str, exposure: Exposure) -> Uplift:
     """The uplift that an exposure shows."""
     won = exposure.shown_won, exposure.withheld_won
     runs = exposure.shown, exposure.withheld
-    low, high = difference(won, runs)
+    low, high = newcombe(won, runs)
     apart = None if 0 in runs else won[0] / runs[0] - won[1] / runs[1]
     return Uplift(subject=subject, exposure=exposure, uplift=apart, low=low, high=high)

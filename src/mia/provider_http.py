@@ -1,7 +1,7 @@
-"""The way to one provider's server, and its errors in our words; shared by all providers.
+"""The way to one provider's server, and its errors in our words; shared by all shelves that ask
+servers for evidence.
 
-One request a call, no redirects, no proxies, a bound in time and in decoded size. A key
-travels in a header and nowhere else.
+No redirects, no proxies, a bound in time and in decoded size, a key that only the server sees.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from urllib.parse import unquote, urlsplit
 import httpx2
 import msgspec
 
-from mia.errors import ConfigError
+from mia.errors import ConfigError, SearchError
 from mia.provider import ProviderError, Why
-from mia.providers.text import tidy
-from mia.retry import asked_wait
+from mia.provider_text import tidy
+from mia.retry import Policy, Retry, Transient, asked_wait
 from mia.types import Noun
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ AGENT = f"mia/{version('mia')}"
 """Who asks; the name of a library would be taken for a robot's."""
 SECONDS = 10.0
 """For one request, everything included."""
+PATIENCE = Policy(deadline=45.0, attempts=3)
+"""For those who have nobody else to ask."""
 _MOST_BYTES = 2 * 2**20
 """Of a decoded answer; twenty results have 50 kB."""
 _CONNECT_SECONDS = 5.0
@@ -61,7 +63,7 @@ class Refusal(Noun, frozen=True):
     """An answer that is no answer, as a provider's file looks at it to say why."""
 
     status: int
-    headers: dict[str, str]
+    headers: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     """With names in small letters."""
     code: str = ""
     """The server's own name for what is wrong."""
@@ -101,6 +103,24 @@ def by_nothing(_: Refusal) -> Why | None:
     return None
 
 
+class _Signing(httpx2.AsyncHTTPTransport):
+    """Adds parameters to a request as it leaves: whoever logs the request has not seen them."""
+
+    def __init__(self, parameters: Mapping[str, str]) -> None:
+        super().__init__(verify=_trusted(), trust_env=False)
+        self._parameters = dict(parameters)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        signed = httpx2.Request(
+            request.method,
+            request.url.copy_merge_params(self._parameters),
+            headers=request.headers,
+            stream=request.stream,
+            extensions=request.extensions,
+        )
+        return await super().handle_async_request(signed)
+
+
 class Api:
     """One provider's server. Bound to the event loop of its first call; `aclose` it there."""
 
@@ -111,13 +131,18 @@ class Api:
         headers: Mapping[str, str],
         *,
         key: str | None = None,
+        key_in_query: str | None = None,
         why: Callable[[Refusal], Why | None] = by_nothing,
         advice: Mapping[Why, str] = {},
         seconds: float = SECONDS,
+        patience: Policy | None = None,
     ) -> None:
         """`key` is what `headers` hold of secrets: it is cut out of whatever the server says.
+        `key_in_query` names the parameter it is sent in by providers that take no header for it.
         `why` is asked first what a refusal means; None leaves it to the status. `advice` says what
-        a person can do, where that is not what it is elsewhere."""
+        a person can do, where that is not what it is elsewhere. `seconds` is for one request; with
+        `patience` a call may be several, without it is one. Raises ConfigError for an address or a
+        key that cannot be used."""
         try:
             parts, url = urlsplit(base_url), httpx2.URL(base_url)
             _ = parts.port  # raises for one that is none
@@ -127,17 +152,23 @@ class Api:
             raise ConfigError(f"{provider}: a base_url begins with http:// or https:// and a host")
         if key is not None and not (key.strip() and key.isascii() and key.isprintable()):
             raise ConfigError(f"{provider}: the key is empty, or cannot be sent in a header")
-        self._provider = provider
+        self.provider = provider
         self._base = base_url.rstrip("/")
         self._why = why
         self._advice = {**_ADVICE, **advice}
         self._seconds = seconds
+        self._retry = Retry(patience, error=SearchError) if patience else None
         password = parts.password or ""
         self._secrets = sorted({key or "", password, unquote(password)} - {""}, key=len)
+        transport = (
+            _Signing({key_in_query: key})
+            if key_in_query and key
+            else httpx2.AsyncHTTPTransport(verify=_trusted(), trust_env=False)
+        )
         self._client = httpx2.AsyncClient(
             headers={"User-Agent": AGENT, **headers, "Accept": "application/json"},
             timeout=httpx2.Timeout(None, connect=min(_CONNECT_SECONDS, seconds)),
-            verify=_trusted(),
+            transport=transport,
             follow_redirects=False,
             trust_env=False,
         )
@@ -164,12 +195,35 @@ class Api:
 
     def fault(self, why: Why, told: str, wait: float | None = None) -> ProviderError:
         """An error of this provider, fit to be shown."""
-        return ProviderError(self._provider, why, self._scrubbed(told), wait)
+        return ProviderError(self.provider, why, self._scrubbed(told), wait)
 
     def _at(self, path: str) -> str:
         return self._base + path
 
     async def _ask(self, request: httpx2.Request, kind: type[W]) -> W:
+        if self._retry is None:
+            return await self._once(request, kind)
+        why: Why = "down"
+
+        async def attempt() -> W:
+            nonlocal why
+            try:
+                return await self._once(request, kind)
+            except ProviderError as error:
+                why = error.why
+                if why not in {"down", "rate"}:
+                    raise
+                raise Transient(error.told, wait=error.wait, down=why == "down") from None
+
+        try:
+            return await self._retry.call(self.provider, attempt)
+        except ProviderError:
+            raise
+        except SearchError as error:  # the retry gave up
+            told = str(error).removeprefix(f"{self.provider}: ")
+            raise ProviderError(self.provider, why, told) from None
+
+    async def _once(self, request: httpx2.Request, kind: type[W]) -> W:
         try:
             async with asyncio.timeout(self._seconds):
                 response = await self._client.send(request, stream=True)
@@ -199,7 +253,7 @@ class Api:
     def read(self, status: int, headers: Mapping[str, str], body: bytes, kind: type[W]) -> W:
         """A body as what it should be. Raises ProviderError for all others."""
         if status != 200:
-            raise self._refused(status, headers, body)
+            raise self.refused(_refusal(status, headers, body))
         if _is_page(headers, body):
             raise self.fault(
                 "unreadable", f"answered with a web page; {self._advice['unreadable']}"
@@ -208,7 +262,7 @@ class Api:
             return msgspec.json.decode(body.decode("utf-8-sig"), type=kind, strict=False)
         except msgspec.ValidationError as error:
             if _failure(body) is not None:
-                raise self._refused(status, headers, body) from None
+                raise self.refused(_refusal(status, headers, body)) from None
             raise self.fault("unreadable", f"answered with JSON of another kind: {error}") from None
         except UnicodeDecodeError:
             raise self.fault("unreadable", "answered with text that is not UTF-8") from None
@@ -219,8 +273,9 @@ class Api:
                 raise self.fault("down", "the answer breaks off") from None
             raise self.fault("unreadable", "answered with something that is not JSON") from None
 
-    def _refused(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-        refusal = _refusal(status, headers, body)
+    def refused(self, refusal: Refusal) -> ProviderError:
+        """What a refusal is, as an error."""
+        status = refusal.status
         why = self._why(refusal) or _meaning(refusal)
         said = f"answered {status}" if status != 200 else "answered with an error"
         if 300 <= status < 400:
@@ -228,9 +283,9 @@ class Api:
         # what to do stands behind a server's own words, which may be cut
         words = f" ({self._scrubbed(refusal.words)[:_WORDS]})" if refusal.words else ""
         advice = f"; {self._advice[why]}" if self._advice[why] else ""
-        asked = asked_wait(headers.get("retry-after"), time.time())
+        asked = asked_wait(refusal.headers.get("retry-after"), time.time())
         wait = asked if asked is not None else refusal.wait
-        return ProviderError(self._provider, why, f"{said}{words}{advice}", wait)
+        return ProviderError(self.provider, why, f"{said}{words}{advice}", wait)
 
     def _scrubbed(self, text: str) -> str:
         for secret in reversed(self._secrets):  # the longest first: one may be part of another
