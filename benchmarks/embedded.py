@@ -36,7 +36,6 @@ from mia.executor import Watch, unwatched
 from mia.executors.stepwise.executor import Stepwise
 from mia.executors.stepwise.reader import ModelReader
 from mia.executors.stepwise.rules import RuleReader
-from mia.intervals import wilson
 from mia.journal import Journal, RunRecord
 from mia.judges.exact_match import ExactMatch
 from mia.memories.none import NoMemory
@@ -46,6 +45,7 @@ from mia.model import Message, Model, Sampling
 from mia.planners.procedures import ProcedurePlanner
 from mia.planners.stepwise import StepwisePlanner, whole
 from mia.solve import Team, solve
+from mia.statistics import wilson
 from mia.team import House
 from mia.tools.text_search import TextSearch
 from mia.types import (

@@ -33,8 +33,8 @@ from mia.image_search.layouts import DIMENSIONS, WINDOWS, views
 from mia.image_search.local import LocalImages
 from mia.image_search.pixels import Pixels, opened
 from mia.image_search.ranking import hints, ranked
-from mia.intervals import wilson
 from mia.pictures import Decoder, Pictures
+from mia.statistics import wilson
 
 SEED = "benchmark"
 

@@ -34,7 +34,6 @@ from mia.config import load as load_settings
 from mia.datasets.jsonl import load
 from mia.executors.stepwise.executor import Stepwise
 from mia.executors.stepwise.rules import RuleReader
-from mia.intervals import wilson
 from mia.judges.exact_match import ExactMatch
 from mia.memories.workflow.memory import WorkflowMemory
 from mia.memories.workflow.recall import Rules
@@ -48,6 +47,7 @@ from mia.planners.relations import ASK
 from mia.search.bm25 import BM25, build
 from mia.search.corpus import passages
 from mia.solve import Team, solve
+from mia.statistics import wilson
 from mia.testing import MemoryRecord
 from mia.tools.text_search import TextSearch
 from mia.types import (

@@ -15,8 +15,8 @@ from mia.cli import options
 from mia.cli.output import console, note, print_json
 from mia.datasets.jsonl import load
 from mia.executor import Watch, unwatched
-from mia.intervals import wilson
 from mia.solve import Team, remember, solve
+from mia.statistics import wilson
 from mia.team import House
 from mia.types import Episode, Noun, Question, Usage, VerdictValue
 
