@@ -39,6 +39,24 @@ def test_quiet_says_nothing_else_anywhere(mia: Mia, home: Home) -> None:
     assert (said.code, said.out, said.err) == (0, "kind 3\n", "")
 
 
+def test_quiet_says_why_it_failed(mia: Mia, home: Home, served: Served) -> None:
+    mia("index", "build", str(home.corpus))
+    home.configure(dead_url(), embedder=served.url)
+    home.config.write_text(home.config.read_text().replace("10.0", "1.0"))
+    said = mia("ask", "-q", "What colour is item 3?", "--corpus", str(home.corpus))
+    assert (said.code, said.out) == (6, "\n")
+    assert said.err.startswith("failed:model: ") and said.err.count("\n") == 1
+
+
+def test_who_finds_nothing_in_the_demo_is_told_what_else_to_search(mia: Mia, home: Home) -> None:
+    with home.config.open("a") as settings:
+        settings.write('[search.web]\norder = ["wikipedia"]\n')
+    said = mia("ask", "What colour is item 100?")
+    assert said.code == 7 and "only the demo's corpus was searched" in said.err
+    own = mia("ask", "What colour is item 100?", "--corpus", str(home.corpus))
+    assert own.code == 7 and "demo" not in own.err
+
+
 def test_json_is_one_whole_episode(mia: Mia, home: Home) -> None:
     said = mia("ask", "--json", "What colour is item 3?", "--corpus", str(home.corpus),
                "--gold", "kind 3", "--gold", "kind three")  # fmt: skip
@@ -211,7 +229,9 @@ def test_the_embedded_models_answer_without_a_network(
 ) -> None:
     home.data.mkdir()
     (home.data / "models").symlink_to(real_home / "models")
-    home.config.write_text(f'home = "{home.data}"\nthreads = 1\n')
+    home.config.write_text(
+        f'home = "{home.data}"\nthreads = 1\n[search.web]\norder = ["wikipedia"]\n'
+    )
     (asked, *_) = world.questions()
     said = mia("ask", asked.question, "--gold", asked.answers[0], "--json")
     episode = decode(said.out, Episode)

@@ -11,8 +11,9 @@ import msgspec
 from tests.cli.playing import Home, Served
 from tests.memories.postgres_server import PASSWORD
 
+from mia.cli.doctor import lacking
 from mia.journal import Journal
-from mia.testing import faults
+from mia.testing import ProviderStandIns, faults
 
 Mia = Callable[..., Any]
 
@@ -70,6 +71,73 @@ def test_a_memory_on_a_server_is_looked_at(mia: Mia, home: Home, postgres: str) 
     assert not found["ok"] and "does not exist" in found["said"]
     assert "MIA_STORE_PASSWORD" in found["mend"]
     assert PASSWORD not in f"{said.out}{said.err}"
+
+
+def test_a_reranker_is_asked_once(mia: Mia, home: Home) -> None:
+    settings = home.config.read_text()
+    ranked = faults.json({"results": [{"index": 0, "relevance_score": 0.5}]})
+    for answer, well in ((ranked, True), (faults.status(401), False)):
+        with Served(lambda _, answer=answer: answer) as server:
+            home.config.write_text(
+                f'{settings}\n[search.rerank]\nbase_url = "{server.url}"\nmodel = "toy"\n'
+            )
+            found = checks(mia("doctor", "--json", "--corpus", str(home.corpus)))["reranker"]
+        assert found["ok"] is well and ("toy answered" in found["said"]) is well
+        assert ("[search.rerank]" in found.get("mend", "")) is not well
+
+
+def test_what_can_be_installed_beside_is_named_by_its_extra() -> None:
+    there, not_there = "numpy>=2.0; extra == 'web'", 'no-such-package>=1 ; extra == "server"'
+    assert lacking([there, "no-such-package", "no-such-package>=1; extra == 'dev'"]) == []
+    assert lacking([there, not_there]) == ["server"]
+
+
+def test_the_demos_corpus_is_called_so_and_how_to_search_others(mia: Mia, home: Home) -> None:
+    with home.config.open("a") as settings:
+        settings.write(
+            '[search.web]\norder = ["exa", "wikipedia"]\n[search.web.exa]\nkey_env = "EXA_NONE"\n'
+        )
+    found = checks(mia("doctor", "--json"))["corpus"]
+    assert found["ok"] and found["said"].startswith("the demo's corpus")
+    assert "--corpus" in found["mend"] and found["mend"].endswith("EXA_NONE")
+    own = checks(mia("doctor", "--json", "--corpus", str(home.corpus)))["corpus"]
+    assert str(home.corpus) in own["said"] and "mend" not in own
+
+
+def test_a_corpus_that_cannot_be_searched_as_the_settings_want_is_named(
+    mia: Mia, home: Home
+) -> None:
+    home.config.write_text(home.config.read_text() + '[search]\nengine = "dense"\n')
+    found = checks(mia("doctor", "--json", "--corpus", str(home.corpus)))["corpus"]
+    assert not found["ok"] and "mia index embed" in found["said"]
+
+
+def test_each_provider_of_the_web_is_asked_and_its_refusal_mended(mia: Mia, home: Home) -> None:
+    settings = home.config.read_text()
+    with ProviderStandIns() as web:
+        home.config.write_text(
+            f'{settings}[search.web]\norder = ["searxng", "wikipedia"]\n'
+            f'[search.web.searxng]\nbase_url = "{web.at("searxng")}"\n'
+            f'[search.web.wikipedia]\nbase_url = "{web.at("wikipedia")}"\n'
+        )
+        web.modes["searxng"] = "rate"
+        said = mia("doctor", "--json")
+    found = checks(said)
+    assert said.code == 1 and "corpus" not in found
+    assert found["searxng"]["said"].startswith("answered 429")
+    assert "per_second in [search.web.searxng]" in found["searxng"]["mend"]
+    assert "contact" in found["wikipedia"]["said"], "nobody said who asks"
+
+
+def test_settings_that_no_provider_takes_do_not_hide_the_rest(mia: Mia, home: Home) -> None:
+    home.config.write_text(
+        home.config.read_text()
+        + '[search.web]\norder = ["searxng"]\n[search.web.searxng]\nbase_url = "nonsense"\n'
+    )
+    found = checks(mia("doctor", "--json"))
+    assert not found["web"]["ok"] and "[search.web]" in found["web"]["mend"]
+    assert found["journal"]["ok"]
+    assert mia("doctor", "--web", "--corpus", str(home.corpus)).code == 2
 
 
 def test_an_endpoint_that_refuses_is_named(mia: Mia, home: Home) -> None:

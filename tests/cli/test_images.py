@@ -45,6 +45,7 @@ def test_a_folder_is_indexed_and_a_picture_of_it_named(mia: Mia, folder: Path, a
 
     shown = mia("images", "show")
     assert shown.code == 0 and "4 pictures with 4 titles" in shown.out
+    assert "below a score of 0.5" in shown.out
     told = json.loads(mia("images", "show", "--json").out)
     assert told["index"] == place and told["manifest"]["pictures"] == 4
 
@@ -89,6 +90,8 @@ def test_what_is_wrong_is_one_line(mia: Mia, folder: Path, asked: Path, tmp_path
     assert mia("images", "show").code == 3
     assert mia("images", "build", str(tmp_path / "nowhere")).code == 2
     mia("images", "build", str(folder))
+    nowhere = mia("images", "build", str(tmp_path / "nowhere"))
+    assert nowhere.code == 2 and "nowhere is no folder of pictures" in nowhere.err
     assert mia("images", "search", str(tmp_path / "nowhere.png")).code == 2
     (tmp_path / "letter.png").write_text("Dear Ann")
     letter = mia("images", "search", str(tmp_path / "letter.png"))

@@ -10,6 +10,8 @@ import msgspec
 import pytest
 from tests.cli.playing import Home
 
+from mia.testing import ProviderStandIns
+
 Mia = Callable[..., Any]
 
 
@@ -63,6 +65,34 @@ def test_passages_without_vectors_are_spoken_of(mia: Mia, home: Home, index: str
 def test_nothing_found_is_code_7(mia: Mia, index: str) -> None:
     said = mia("search", "xylophone", "--index", index)
     assert (said.code, said.out) == (7, "") and "nothing found" in said.err
+
+
+def test_that_it_is_the_demos_corpus_is_said(mia: Mia, home: Home) -> None:
+    with home.config.open("a") as settings:
+        settings.write('[search.web]\norder = ["wikipedia"]\n')
+    said = mia("search", "Kafka", "-k", "1")
+    assert said.code == 0 and "Kafka" in said.out
+    assert "the demo's corpus" in said.err and "--corpus" in said.err
+    assert "--corpus" not in mia("search", "item 3", "--corpus", str(home.corpus)).err
+
+
+def test_who_of_the_web_answered_is_said_and_why_not_who_came_before(mia: Mia, home: Home) -> None:
+    settings = home.config.read_text()
+    with ProviderStandIns() as web:
+        home.config.write_text(
+            f'{settings}[search.web]\norder = ["searxng", "wikipedia"]\n'
+            'contact = "https://example.org/mia"\n'
+            f'[search.web.searxng]\nbase_url = "{web.at("searxng")}"\n'
+            f'[search.web.wikipedia]\nbase_url = "{web.at("wikipedia")}"\n'
+        )
+        first = mia("search", "Franz Kafka", "-k", "1")
+        web.modes["searxng"] = "captcha"
+        second = mia("search", "Frida Kahlo", "-k", "1")
+    assert first.code == 0 and first.err == "answered by searxng\n"
+    assert first.out.startswith("  1.000  http://")
+    refused, answered = second.err.splitlines()
+    assert refused.startswith("searxng: ") and answered == "answered by wikipedia"
+    assert second.out.startswith("     1.  http://"), "no score of 0 where there is none"
 
 
 def test_an_index_and_a_corpus_are_one_too_many(mia: Mia, home: Home, index: str) -> None:

@@ -9,7 +9,8 @@ import typer
 from ulid import ULID
 
 from mia.cli import options
-from mia.cli.output import console, print_json
+from mia.cli.output import console, note, print_json
+from mia.cli.search import ELSEWHERE, demo_only
 from mia.datasets.jsonl import question_of
 from mia.executor import Watch
 from mia.solve import solve
@@ -47,9 +48,16 @@ def ask(
             house.check_sight()
         team = house.team(house.run(f"ask-{ULID()}"), memory=not no_memory)
         watch = _watch(asked, as_json, quiet)
-        episode = house.complete(solve(asked, team, watch))
-    if episode.answer is None:
-        raise typer.Exit(6 if episode.final.failed else 7)
+        final = house.complete(solve(asked, team, watch)).final
+        only_demo = demo_only(house) and replay is None
+    if final.failed:
+        if quiet:
+            note(f"{final.outcome}: {final.detail}")
+        raise typer.Exit(6)
+    if final.answer is None:
+        if not (quiet or as_json) and only_demo:
+            note(f"only the demo's corpus was searched; {ELSEWHERE}")
+        raise typer.Exit(7)
 
 
 def _watch(asked: Question, as_json: bool, quiet: bool) -> Watch:

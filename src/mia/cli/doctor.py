@@ -3,30 +3,46 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import typer
 
 from mia.cli import options
 from mia.cli.output import print_json
-from mia.config import Loaded
+from mia.cli.search import ELSEWHERE, corpus_named, demo_only
+from mia.config import Loaded, ProviderName
 from mia.engines import missing_models
-from mia.errors import MIAError, SearchError
+from mia.errors import ConfigError, MIAError
 from mia.journal import Journal
 from mia.model import Message, Sampling
 from mia.models import catalog
-from mia.provider import Provider
+from mia.provider import Provider, ProviderError, Why
 from mia.team import House
-from mia.types import Noun
+from mia.types import Noun, Passage
 
 _FREE = 500_000_000
 """Bytes of free disk below which a person should know."""
 _SHORT = Sampling(max_tokens=16)
+_TOWN = Passage(id="1", title="Rovigo", text="A town in Italy.")
 _ROLES = ("manager", "planner", "executor", "judge")
 _RESTORE = "restore the file from a copy"
+_EXTRAS = {"web": "HTML and PDF", "images": "pictures", "server": "mia serve"}
+"""What is installed on demand, and what for."""
+_EXTRA = re.compile(r"([\w.-]+).*extra == ['\"](\w+)['\"]")
+"""A requirement of one of them, as the package's metadata has it."""
+_MENDS: Mapping[Why, str] = {
+    "key": "check {key}",
+    "quota": "see to its credit, or take it out of `order` in [search.web]",
+    "rate": "lower per_second in [search.web.{name}]",
+    "down": "check the network, and base_url in [search.web.{name}] if there is one",
+    "query": "take it out of `order` in [search.web]",
+    "unreadable": "take it out of `order` in [search.web]",
+}
 
 
 class Check(Noun, frozen=True):
@@ -36,7 +52,7 @@ class Check(Noun, frozen=True):
     ok: bool
     said: str
     mend: str = ""
-    """What to do about it."""
+    """What to do about it, or what else could be had."""
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -45,14 +61,20 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def doctor(
     corpus: options.Corpus = None,
+    web: options.Web = False,
     as_json: options.Json = False,
     config: options.Config = None,
     home: options.Home = None,
 ) -> None:
-    """Checks settings, models, endpoints, corpus, stores and disk, and says how to mend them."""
+    """Checks settings, models, endpoints, corpus, stores and disk, and says how to mend them.
+
+    Each endpoint and, where the web is searched, each provider is asked once, at its price.
+    """
+    if web and corpus:
+        raise ConfigError("--web and --corpus exclude each other")
     loaded = options.settings(config, home)
     well = True
-    for check in examine(loaded, corpus):
+    for check in examine(loaded, corpus, web):
         well = well and check.ok
         if as_json:
             print_json(check)
@@ -64,17 +86,19 @@ def doctor(
         raise typer.Exit(1)
 
 
-def examine(loaded: Loaded, corpus: Path | None) -> Iterator[Check]:
+def examine(loaded: Loaded, corpus: Path | None, web: bool = False) -> Iterator[Check]:
     """All checks, one after the other."""
     yield Check(what="settings", ok=True, said=str(loaded.source or "defaults; no mia.toml"))
     yield from _disk(loaded.settings.folder)
+    yield _extras()
     missing = missing_models(loaded)
     for model in catalog.KNOWN:
         yield _model(loaded.settings.folder, model, needed=model.name in missing)
-    with House(loaded, corpus=corpus) as house:
+    with House(loaded, corpus=corpus, web=web) as house:
         yield from _endpoints(house)
         yield from _embedder(house)
         yield from _search(house)
+        yield from _reranker(house)
         yield from _images(house)
         yield _memory(house)
     yield _journal(loaded.settings.folder / "journal.db")
@@ -89,6 +113,32 @@ def _disk(folder: Path) -> Iterator[Check]:
     enough = free >= _FREE
     mend = "" if enough else "free some space: an answer that cannot be written down is not given"
     yield Check(what="disk", ok=enough, said=f"{free / 1e9:.1f} GB free", mend=mend)
+
+
+def _extras() -> Check:
+    without = lacking(requires("mia") or ())
+    if not without:
+        return Check(what="extras", ok=True, said=", ".join(_EXTRAS))
+    said = f"not installed, if you want it: {', '.join(_EXTRAS[extra] for extra in without)}"
+    return Check(what="extras", ok=True, said=said, mend=_pip(without))
+
+
+def lacking(requirements: Iterable[str]) -> list[str]:
+    """The extras that are not installed to the last package, given what MIA requires."""
+    found = (_EXTRA.match(requirement) for requirement in requirements)
+    missing = {match[2] for match in found if match and not _installed(match[1])}
+    return [extra for extra in _EXTRAS if extra in missing]
+
+
+def _pip(extras: Iterable[str]) -> str:
+    return f"pip install 'mia[{','.join(extras)}]'"
+
+
+def _installed(package: str) -> bool:
+    try:
+        return bool(version(package))
+    except PackageNotFoundError:
+        return False
 
 
 def _model(folder: Path, model: catalog.KnownModel, needed: bool) -> Check:
@@ -139,9 +189,19 @@ def _embedder(house: House) -> Iterator[Check]:
 def _corpus(house: House) -> Check:
     try:
         folder = house.sources.index()
+        _ = house.sources.in_corpus
     except (MIAError, OSError) as error:
-        return Check(what="corpus", ok=False, said=str(error), mend="mia index build CORPUS")
-    return Check(what="corpus", ok=True, said=str(folder))
+        mend = "check --corpus, or corpus and engine in [search] of mia.toml"
+        return Check(what="corpus", ok=False, said=str(error), mend=mend)
+    said = f"{corpus_named(house)}, indexed in {folder}"
+    return Check(what="corpus", ok=True, said=said, mend=_else(house) if demo_only(house) else "")
+
+
+def _else(house: House) -> str:
+    """How something other than the demo's corpus is searched."""
+    web = house.settings.search.web
+    keys = filter(None, (web.provider(name).key_env for name in web.order))
+    return f"{ELSEWHERE} or one of {', '.join(keys)}"
 
 
 def _search(house: House) -> Iterator[Check]:
@@ -149,27 +209,55 @@ def _search(house: House) -> Iterator[Check]:
     if not house.sources.on_the_web:
         yield _corpus(house)
         return
-    for provider in house.sources.providers:
-        yield house.complete(_provider(provider))
+    try:
+        providers = house.sources.providers
+    except MIAError as error:
+        mend = "check [search.web] in mia.toml"
+        yield Check(what="web", ok=False, said=str(error), mend=mend)
+        return
+    names = house.settings.search.web.usable(house.loaded.secrets)
+    for name, provider in zip(names, providers, strict=True):
+        yield house.complete(_provider(house, name, provider))
 
 
-async def _provider(provider: Provider) -> Check:
-    name = provider.name
+async def _provider(house: House, name: ProviderName, provider: Provider) -> Check:
     try:
         found = await provider.search("Rovigo", 1)
-    except SearchError as error:
-        mend = f"see [search.web.{name}] in docs/search.md, or take it out of `order`"
-        return Check(what=name, ok=False, said=str(error), mend=mend)
-    return Check(what=name, ok=True, said=f"answered with {len(found.passages)} results")
+    except ProviderError as error:
+        key = house.settings.search.web.provider(name).key_env or "[search.web] in mia.toml"
+        mend = _MENDS[error.why].format(name=name, key=key)
+        return Check(what=name, ok=False, said=error.told, mend=mend)
+    said = f"of the web, answered with {len(found.passages)} results"
+    return Check(what=name, ok=True, said=said)
+
+
+def _reranker(house: House) -> Iterator[Check]:
+    chosen = house.settings.search.rerank
+    if chosen is None:
+        return
+    try:
+        reranker = house.sources.reranker
+        assert reranker is not None
+        house.complete(reranker.rerank("Rovigo", (_TOWN,), 1))
+    except MIAError as error:
+        mend = "check [search.rerank] in mia.toml"
+        yield Check(what="reranker", ok=False, said=f"{chosen.model}: {error}", mend=mend)
+    else:
+        yield Check(what="reranker", ok=True, said=f"{chosen.model} answered")
 
 
 def _images(house: House) -> Iterator[Check]:
     if not house.sources.knows_pictures:
         return
+    if "images" in lacking(requires("mia") or ()):
+        said = "there is where to look them up, but nothing to read them with"
+        yield Check(what="pictures", ok=False, said=said, mend=_pip(["images"]))
+        return
     try:
         _ = house.sources.similar
     except MIAError as error:
-        yield Check(what="pictures", ok=False, said=str(error), mend="check [search.images]")
+        mend = "check [search.images] in mia.toml"
+        yield Check(what="pictures", ok=False, said=str(error), mend=mend)
     else:
         yield Check(what="pictures", ok=True, said="can be looked up")
 

@@ -15,7 +15,7 @@ from mia.config import Loaded
 from mia.errors import ConfigError, InputError
 from mia.image_search import building
 from mia.image_search.encoder import Encoder
-from mia.image_search.local import LocalImages
+from mia.image_search.local import SURE, LocalImages
 from mia.image_search.stored import Manifest, Stored, is_index
 from mia.pictures import Pictures
 from mia.types import Noun
@@ -58,6 +58,8 @@ def build(
     """Builds the index of a folder, or builds it again with what has changed."""
     loaded = options.settings(config, home)
     place = out or _default(loaded)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder of pictures")
     if out is None and is_index(place):
         held = Stored(place).manifest.source
         given = folder.resolve()
@@ -77,7 +79,9 @@ def build(
 def search(
     image: Annotated[Path, typer.Argument(help="A picture's file.")],
     index: Index = None,
-    limit: Annotated[int, typer.Option("--limit", "-k", min=1, max=12)] = 3,
+    limit: Annotated[
+        int, typer.Option("--limit", "-k", min=1, max=12, help="How many pictures, at most.")
+    ] = 3,
     encoder: WithEncoder = None,
     as_json: options.Json = False,
     config: options.Config = None,
@@ -121,7 +125,10 @@ def show(
         return
     manifest = stored.manifest
     print(f"{place}: {manifest.pictures:,} pictures with {titles:,} titles, of {manifest.source}")
-    print(f"chance ends at {manifest.floor:.2f}, by {manifest.strangers} searches for strangers")
+    print(
+        f"nothing below a score of {SURE} is shown: one search in ten for something else gets"
+        f" there ({manifest.strangers} were tried)"
+    )
     print(f"encoder: {manifest.encoder or 'none'}")
 
 

@@ -1,4 +1,4 @@
-"""`mia search`: what the corpus says."""
+"""`mia search`: what the corpus says, or the web."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from mia.cli.output import note, print_json
 from mia.errors import ConfigError
 from mia.snippets import snippet
 from mia.team import House
+from mia.types import Passage
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+ELSEWHERE = "your documents: --corpus PATH, the web: --web"
+"""How something other than the demo's corpus is searched."""
 
 
 class Engine(StrEnum):
@@ -30,7 +33,9 @@ class Engine(StrEnum):
 @app.command()
 def search(
     query: Annotated[str, typer.Argument(help="What to look for.")],
-    limit: Annotated[int, typer.Option("--limit", "-k", min=1, max=100)] = 5,
+    limit: Annotated[
+        int, typer.Option("--limit", "-k", min=1, max=100, help="How many passages, at most.")
+    ] = 5,
     corpus: options.Corpus = None,
     web: options.Web = False,
     index: Annotated[
@@ -54,12 +59,44 @@ def search(
         loaded = msgspec.structs.replace(loaded, settings=settings)
     place = corpus if index is None else found_index(index, config, home)
     with House(loaded, corpus=place, web=web, say=note) as house:
-        found = house.complete(house.search.search(query, limit))
+        found = _found(house, query, limit)
     if as_json:
         print_json(found)
         return
     if not found:
         note("nothing found")
         raise typer.Exit(7)
-    for passage in found:
-        print(f"{passage.score:7.3f}  {passage.id}\n        {snippet(passage, query, 45)}")
+    for rank, passage in enumerate(found, 1):
+        # most providers of the web give an order and no scores
+        mark = f"{passage.score:7.3f}" if passage.score else f"{rank:6}."
+        print(f"{mark}  {passage.id}\n         {snippet(passage, query, 45)}")
+
+
+def _found(house: House, query: str, limit: int) -> tuple[Passage, ...]:
+    """What is found, and on stderr where, if that may surprise."""
+    if not house.sources.on_the_web:
+        if demo_only(house):
+            note(f"searching the demo's corpus; {ELSEWHERE}")
+        return house.complete(house.search.search(query, limit))
+    answer = house.complete(house.sources.online.answer(query, limit))
+    for reason in answer.failed:
+        note(reason)
+    note(f"answered by {answer.engine or 'nobody: there is no word to search for'}")
+    return answer.passages
+
+
+def demo_only(house: House) -> bool:
+    """Whether nothing was named to be searched, so that it is the demo's corpus."""
+    return _named(house) is None and not house.sources.on_the_web
+
+
+def corpus_named(house: House) -> str:
+    """The corpus of a house, in words."""
+    named = _named(house)
+    return "the demo's corpus" if named is None else f"the corpus {named}"
+
+
+def _named(house: House) -> Path | None:
+    """The corpus that was named, by an option or in the settings."""
+    chosen = house.settings.search.corpus
+    return house.corpus or (Path(chosen) if chosen else None)

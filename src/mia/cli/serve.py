@@ -9,6 +9,7 @@ import typer
 
 from mia.cli import options
 from mia.cli.output import note
+from mia.cli.search import corpus_named
 from mia.errors import MissingError
 from mia.team import House
 
@@ -35,8 +36,10 @@ def search(
     config: options.Config = None,
     home: options.Home = None,
 ) -> None:
-    """Serves the corpus, the web and pictures: /retrieve, /search, /image_search, /web_scrape and
-    /v1; GET /openapi.json tells what they take, GET /health and /metrics how the server is."""
+    """Serves the corpus, the web and pictures.
+
+    GET /openapi.json tells its routes and what they take; GET /health and /metrics how it is.
+    """
     try:
         from mia.servers.guard import check_binding
         from mia.servers.run import run
@@ -61,5 +64,18 @@ def search(
             similar=sources.similar if sources.knows_pictures else None,
         )
         built = server(parts, token, frozenset(chosen.names))
+        note(f"serving {_served(house, web)}")
         with suppress(KeyboardInterrupt):
             house.complete(run(built, host, port, note))
+
+
+def _served(house: House, web: bool) -> str:
+    """What a server answers from, in words."""
+    search = house.settings.search
+    asked = ", ".join(search.web.usable(house.loaded.secrets))
+    parts = (
+        corpus_named(house),
+        f"the web by {asked}" if web else "",
+        "pictures" if house.sources.knows_pictures else "",
+    )
+    return "; ".join(filter(None, parts))
