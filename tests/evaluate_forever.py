@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from mia.captioners.none import Blind
-from mia.evaluate import Arm, Contestant, Evaluation, Folder, evaluate, orders
+from mia.evaluate import Arm, Contestant, Evaluation, Folder, evaluate, shuffled
 from mia.executor import Watch, unwatched
 from mia.journal import Entry, RunRecord
 from mia.judges.exact_match import ExactMatch
@@ -85,7 +85,7 @@ def team(memory: Memory, record: Record) -> Team:
 
 def evaluation(count: int) -> Evaluation:
     ids = [question.id for question in questions(count)]
-    order = orders(ids, [7], shuffled=True)[7]
+    order = shuffled(ids, 7)
     arms = (
         Arm(method="grows", seed=7, run="grows", order=order),
         Arm(method="none", seed=7, run="none", order=order),

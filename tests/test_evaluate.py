@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from mia.captioners.none import Blind
 from mia.errors import ConfigError, InputError, StoreError
-from mia.evaluate import Arm, Contestant, Evaluation, Folder, Results, Size, evaluate, orders
+from mia.evaluate import Arm, Contestant, Evaluation, Folder, Results, Size, evaluate, shuffled
 from mia.executor import Watch, unwatched
 from mia.journal import Entry, RunRecord
 from mia.judges.exact_match import ExactMatch
@@ -172,8 +172,7 @@ def test_a_question_sees_exactly_what_came_before_it_whatever_the_concurrency(
     tmp_path_factory: pytest.TempPathFactory, concurrency: int, seeds: list[int]
 ) -> None:
     world = World(tmp_path_factory.mktemp("world"))
-    by_seed = orders(IDS, seeds, shuffled=True)
-    arms = [world.arm(seed=s, run=f"diary-{s}", order=by_seed[s]) for s in seeds]
+    arms = [world.arm(seed=s, run=f"diary-{s}", order=shuffled(IDS, s)) for s in seeds]
     results = world.run(*arms, concurrency=concurrency)
     for arm in arms:
         assert seen(results, arm.run) == [list(arm.order[:at]) for at in range(len(IDS))]
@@ -278,10 +277,13 @@ def test_a_folder_without_a_head_is_no_evaluation(tmp_path: Path) -> None:
         Folder(tmp_path / "nowhere").results()
 
 
-@given(st.lists(st.integers(0, 5), min_size=1, unique=True))
-def test_an_order_is_the_same_for_the_same_seed_and_leaves_nobody_out(seeds: list[int]) -> None:
-    for shuffled in (False, True):
-        made = orders(IDS, seeds, shuffled)
-        assert made == orders(IDS, seeds, shuffled)
-        assert all(sorted(order) == sorted(IDS) for order in made.values())
-        assert shuffled or set(made.values()) == {IDS}
+@given(st.integers(0, 5), st.lists(st.integers(1, 11), max_size=3, unique=True).map(sorted))
+def test_an_order_is_its_seeds_and_keeps_parts_in_their_places(seed: int, ends: list[int]) -> None:
+    order = shuffled(IDS, seed, ends)
+    assert order == shuffled(IDS, seed, ends)
+    for begin, end in zip((0, *ends), (*ends, len(IDS)), strict=True):
+        assert sorted(order[begin:end]) == sorted(IDS[begin:end])
+
+
+def test_seeds_differ_in_their_orders() -> None:
+    assert len({shuffled(IDS, seed) for seed in range(5)}) == 5

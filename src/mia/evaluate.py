@@ -106,11 +106,15 @@ Answered = Callable[[Arm, Entry], bool]
 """Is told of each episode and of what memory made of it; whether there is money for more."""
 
 
-def orders(ids: Sequence[str], seeds: Sequence[int], shuffled: bool) -> dict[int, tuple[str, ...]]:
-    """The order of each seed: as given, or shuffled by it."""
-    if not shuffled:
-        return {seed: tuple(ids) for seed in seeds}
-    return {seed: tuple(random.Random(seed).sample(list(ids), len(ids))) for seed in seeds}
+def shuffled(ids: Sequence[str], seed: int, ends: Sequence[int] = ()) -> tuple[str, ...]:
+    """An order of a seed. Where `ends` are given, each part that ends there stays in its place, and
+    is shuffled by itself."""
+    lot, begin = random.Random(seed), 0
+    order: list[str] = []
+    for end in (*ends, len(ids)):
+        order += lot.sample(list(ids[begin:end]), end - begin)
+        begin = end
+    return tuple(order)
 
 
 class Folder:
