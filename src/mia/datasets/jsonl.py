@@ -21,7 +21,9 @@ Taken = Callable[[str, str], Picture]
 """The picture behind a path or a URL as a row has it, under the row's id. Raises InputError."""
 
 
-class _Row(msgspec.Struct, frozen=True):
+class Line(msgspec.Struct, frozen=True):
+    """What a line says."""
+
     question: str
     id: str | int | None = None
     answers: list[str] | None = None
@@ -31,6 +33,16 @@ class _Row(msgspec.Struct, frozen=True):
     caption: str | None = None
     image: str | None = None
     images: list[str] | None = None
+
+    @property
+    def gold(self) -> list[str]:
+        """The answers, or the answer."""
+        return self.answers or ([self.answer] if self.answer is not None else [])
+
+    @property
+    def pictured(self) -> list[str]:
+        """The paths or URLs of its pictures."""
+        return self.images or ([self.image] if self.image is not None else [])
 
 
 def load(path: Path, taken: Taken | None = None) -> tuple[Question, ...]:
@@ -59,15 +71,14 @@ def load(path: Path, taken: Taken | None = None) -> tuple[Question, ...]:
 
 def _question(line: bytes, where: str, taken: Taken | None) -> Question:
     try:
-        row = msgspec.json.decode(line.removeprefix(BOM_UTF8), type=_Row)
+        row = msgspec.json.decode(line.removeprefix(BOM_UTF8), type=Line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{where}: {error}") from error
-    gold = tuple(row.answers or ([row.answer] if row.answer is not None else []))
     return question_of(
         row.question,
         where,
         id=None if row.id is None else str(row.id),
-        answers=gold or None,
+        answers=tuple(row.gold) or None,
         family=row.family,
         task=row.task,
         caption=row.caption,
@@ -75,14 +86,13 @@ def _question(line: bytes, where: str, taken: Taken | None) -> Question:
     )
 
 
-def _pictures(row: _Row, where: str, taken: Taken | None) -> tuple[Picture, ...]:
-    named = row.images or ([row.image] if row.image is not None else [])
-    if not named:
+def _pictures(row: Line, where: str, taken: Taken | None) -> tuple[Picture, ...]:
+    if not row.pictured:
         return ()
     if taken is None:
         raise InputError(f"{where}: questions with pictures cannot be asked here")
     try:
-        return tuple(taken(each, "" if row.id is None else str(row.id)) for each in named)
+        return tuple(taken(each, "" if row.id is None else str(row.id)) for each in row.pictured)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
 
