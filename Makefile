@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench nightly clean
+.PHONY: run test lint bench bench-methods nightly clean
 
 run: $(VENV)/run.ok
 	@$(BIN)/mia demo
@@ -25,6 +25,10 @@ lint: $(VENV)/dev.ok
 bench: $(VENV)/dev.ok
 	@$(BIN)/python benchmarks/overhead.py
 	@$(BIN)/python benchmarks/embedded.py --data ../shared/data
+
+bench-methods: $(VENV)/dev.ok
+	@$(BIN)/mia models get smollm2-135m minilm
+	@$(BIN)/python recipes/compare_methods.py --data ../shared/data
 
 $(VENV)/venv.ok:
 	@echo "making a virtual environment in $(VENV) ..."

@@ -1,0 +1,290 @@
+"""`mia eval`: methods beside each other on the same questions."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import msgspec
+import typer
+
+from mia import evaluate
+from mia.cli import options
+from mia.cli.eval_progress import Progress
+from mia.cli.output import console, note, print_json
+from mia.config import Loaded
+from mia.datasets import jsonl
+from mia.datasets.named import Data, named
+from mia.datasets.order import read_order
+from mia.errors import ConfigError, InputError
+from mia.evaluate import Arm, Evaluation, Folder
+from mia.methods import ABLATION, BASELINES, METHODS, Field, check, method
+from mia.team import House
+from mia.types import Noun, Question, encode
+
+JUDGES = ("auto", "exact", "reference", "panel")
+_GROUPS = {"baselines": BASELINES, "ablation": ABLATION}
+
+
+class Command(Noun, frozen=True):
+    """What was asked for, so that `--resume` can ask for the same."""
+
+    data: str
+    methods: tuple[str, ...] = BASELINES
+    limit: int | None = None
+    seeds: tuple[int, ...] = (0,)
+    order: str = "file"
+    """`file`, or the path of a stream file; shuffled by each seed but 0."""
+    warm: int | None = None
+    judge: str | None = None
+    corpus: str | None = None
+    web: bool = False
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command(name="eval")
+def eval_(
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="A data set (mia data list), a JSONL file, or a folder."),
+    ] = None,
+    methods: Annotated[
+        str, typer.Option("--methods", help="Names, groups (baselines, ablation), files.")
+    ] = "baselines",
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N.")] = None,
+    seeds: Annotated[str, typer.Option("--seed", help="Seeds of orders, as 0,1,2.")] = "0",
+    order: Annotated[
+        str,
+        typer.Option(
+            "--order", help="file, or a stream file. Seed 0 asks in this order, others shuffle it."
+        ),
+    ] = "file",
+    warm: Annotated[
+        int | None,
+        typer.Option(
+            "--warm",
+            min=0,
+            help="The warm-up: the first N questions stay first in every order, and"
+            " the method `frozen` learns from them only.",
+        ),
+    ] = None,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=1, help="Questions at a time, over all arms.")
+    ] = 4,
+    budget: Annotated[
+        float | None, typer.Option("--budget", min=0, help="US dollars for all of it.")
+    ] = None,
+    judge: Annotated[str | None, typer.Option("--judge", help=", ".join(JUDGES))] = None,
+    corpus: options.Corpus = None,
+    web: options.Web = False,
+    name: Annotated[str | None, typer.Option("--name", help="What to call it.")] = None,
+    resume: Annotated[
+        str | None, typer.Option("--resume", help="Go on with an evaluation, as it was asked for.")
+    ] = None,
+    list_: Annotated[
+        bool, typer.Option("--list", help="Evaluations and methods there are.")
+    ] = False,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    home: options.Home = None,
+) -> None:
+    """Asks the same questions of several methods, and says how they compare.
+
+    Killed or interrupted, the same command goes on where it stopped. While a memory grows, its
+    questions are asked in order, one at a time; methods and seeds go on side by side.
+    """
+    loaded = options.settings(config, home)
+    shelf = loaded.settings.folder / "evaluations"
+    if list_:
+        _list(shelf, as_json)
+        return
+    if resume is not None:
+        command = _command(Folder(shelf / resume))
+    elif data is not None:
+        command = Command(
+            data=data, methods=_methods(methods), limit=limit, seeds=_seeds(seeds), order=order,
+            warm=warm, judge=judge, corpus=str(corpus) if corpus else None, web=web,
+        )  # fmt: skip
+    else:
+        raise InputError("say what to ask: --data mini (or --resume NAME); see: mia eval --list")
+    _run(loaded, shelf, command, resume or name, concurrency, budget, as_json)
+
+
+def _run(
+    loaded: Loaded,
+    shelf: Path,
+    command: Command,
+    name: str | None,
+    concurrency: int,
+    budget: float | None,
+    as_json: bool,
+) -> None:
+    loaded = _judged(loaded, command.judge)
+    data = named(command.data, loaded.settings.folder)
+    corpus = Path(command.corpus) if command.corpus else data.corpus
+    with options.house(loaded, None if command.web else corpus, web=command.web) as house:
+        check(command.methods, house, warm=command.warm)
+        asking = _asked(command, data, house)
+        questions, evaluation = asking.questions, _evaluation(command, asking, house, name)
+        folder = Folder(shelf / evaluation.name)
+        evaluation = _begun(folder, evaluation, command, questions)
+        journal = folder.journal()
+        with (
+            journal.alone(evaluation.name),
+            Field(house, folder.memories, questions) as field,
+            Progress(evaluation, folder, budget, shown=not as_json) as progress,
+        ):
+            try:
+                house.complete(
+                    evaluate.evaluate(
+                        evaluation, questions, field.contestant, folder, journal,
+                        concurrency=concurrency, answered=progress.answered,
+                    )
+                )  # fmt: skip
+            except KeyboardInterrupt:
+                note(f"\nstopped; mia eval --resume {evaluation.name} goes on from there")
+                raise
+            finally:
+                journal.close()
+    _tell(folder, progress, as_json)
+
+
+def _tell(folder: Folder, progress: Progress, as_json: bool) -> None:
+    from mia.cli.report import table
+    from mia.report.summary import summarise
+
+    summary = summarise(folder.results())
+    if as_json:
+        print_json(summary)
+        return
+    console().print(table(summary))
+    name = folder.path.name
+    if progress.broke:
+        note(f"the budget is spent; mia eval --resume {name} --budget MORE goes on from there")
+    note(f"figures, and every answer: mia report {name}")
+
+
+class Asking(NamedTuple):
+    """The questions, in the order of seed 0."""
+
+    label: str
+    questions: tuple[Question, ...]
+
+
+def _asked(command: Command, data: Data, house: House) -> Asking:
+    every = jsonl.load(data.questions, house.beside(data.questions))
+    if command.order == "file":
+        asking = Asking(data.label, every[: command.limit])
+    else:
+        kept = read_order(Path(command.order), every)[: command.limit]
+        asking = Asking(f"{data.label}, {Path(command.order).stem}", kept)
+    if any(question.pictures for question in asking.questions):
+        house.check_sight()
+    return asking
+
+
+def _evaluation(command: Command, asking: Asking, house: House, name: str | None) -> Evaluation:
+    """The head of what was asked for. Named by what it is, so that the same command finds it."""
+    raw = b"\n".join(map(encode, asking.questions))
+    settings = house.fingerprint(raw, memory=True)
+    digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
+    called = name or f"{re.sub('[^a-zA-Z0-9_]+', '-', asking.label)}-{digest}"
+    if Path(called).name != called:
+        raise InputError(f"{called!r} is no name: it has to do as the name of a folder")
+    return Evaluation(
+        name=called,
+        data=asking.label,
+        digest=hashlib.sha256(raw).hexdigest(),
+        arms=tuple(_arms(command, asking)),
+        judge=house.settings.judge,
+        settings=settings,
+        machine=f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, "
+        f"Python {platform.python_version()}",
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        version=version("mia"),
+    )
+
+
+def _arms(command: Command, asking: Asking) -> Iterator[Arm]:
+    ids = tuple(question.id for question in asking.questions)
+    ends = () if command.warm is None else (min(command.warm, len(ids)),)
+    for seed in command.seeds:
+        order = evaluate.shuffled(ids, seed, ends) if seed else ids
+        for name in command.methods:
+            run = f"{Path(name).stem}-{seed}"
+            warm = command.warm if method(name).warms_up else None
+            yield Arm(method=name, seed=seed, run=run, order=order, warm=warm)
+
+
+def _begun(
+    folder: Folder, evaluation: Evaluation, command: Command, questions: Sequence[Question]
+) -> Evaluation:
+    """The evaluation as it is on the disk; one that was begun before may get more arms."""
+    if folder.begun:
+        before = folder.head()
+        if (before.digest, before.settings) != (evaluation.digest, evaluation.settings):
+            raise ConfigError(
+                f"evaluation {before.name!r} was begun with other questions or settings; "
+                "go on with those, or choose another --name"
+            )
+        known = {arm.run: arm for arm in before.arms}
+        evaluation = msgspec.structs.replace(
+            before,
+            arms=(*before.arms, *(arm for arm in evaluation.arms if arm.run not in known)),
+        )
+    folder.begin(evaluation, questions)
+    (folder.path / "command.json").write_bytes(encode(command))
+    return evaluation
+
+
+def _command(folder: Folder) -> Command:
+    folder.head()
+    return msgspec.json.decode((folder.path / "command.json").read_bytes(), type=Command)
+
+
+def _judged(loaded: Loaded, judge: str | None) -> Loaded:
+    if judge is None:
+        return loaded
+    if judge not in JUDGES:
+        raise InputError(f"there is no judge {judge!r}; there are {', '.join(JUDGES)}")
+    changed = msgspec.structs.replace(loaded.settings, judge=judge)
+    return msgspec.structs.replace(loaded, settings=changed)
+
+
+def _methods(said: str) -> tuple[str, ...]:
+    names = [name.strip() for name in said.split(",") if name.strip()]
+    every = [each for name in names for each in _GROUPS.get(name, (name,))]
+    return tuple(dict.fromkeys(every))
+
+
+def _seeds(said: str) -> tuple[int, ...]:
+    try:
+        seeds = tuple(dict.fromkeys(int(seed) for seed in said.split(",")))
+    except ValueError:
+        raise InputError(f"--seed takes numbers, as 0,1,2; not {said!r}") from None
+    return seeds
+
+
+def _list(shelf: Path, as_json: bool) -> None:
+    names = sorted(path.name for path in shelf.glob("*") if Folder(path).begun)
+    about = {name: method.about for name, method in METHODS.items()}
+    if as_json:
+        print_json({"evaluations": names, "methods": about})
+        return
+    from rich.table import Table
+
+    table = Table("method", "what it is", title="methods", title_justify="left")
+    for name, said in about.items():
+        table.add_row(name, said)
+    table.add_row("./mine.py", "a file of yours with recall(question) and remember(episode)")
+    console().print(table)
+    note(f"evaluations: {', '.join(names) or 'none yet'}")

@@ -1,0 +1,147 @@
+"""`mia eval`: methods beside each other, begun, killed, gone on with and reported."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import pytest
+from tests.cli.playing import Home
+
+from mia.evaluate import Folder, Results
+
+Mia = Callable[..., Any]
+Start = Callable[..., Popen[str]]
+METHODS = "none,rag,memento,mia,only-memory,only-plan,memory-for-planner,plus-reflect,placebo"
+
+
+def asked(home: Home, *more: str) -> tuple[str, ...]:
+    corpus = ("--corpus", str(home.corpus))
+    return ("eval", "--data", str(home.questions), *corpus, "--name", "trial", *more)
+
+
+def results(home: Home) -> Results:
+    return Folder(home.data / "evaluations" / "trial").results()
+
+
+def test_methods_are_asked_the_same_and_compared(mia: Mia, home: Home) -> None:
+    said = mia(*asked(home, "--methods", METHODS, "--json"))
+    assert said.code == 0, said.err
+    summary = json.loads(said.out)
+    assert [row["method"] for row in summary["rows"]] == METHODS.split(",")
+    found = results(home)
+    for done in found.arms:
+        assert [e.episode.answer for e in done.entries] == [f"kind {n}" for n in range(1, 9)]
+        assert all(entry.remembered is not None for entry in done.entries)
+    kept = {done.arm.method: done.size.memories if done.size else None for done in found.arms}
+    assert kept["none"] is None and kept["rag"] == kept["memento"] == kept["mia"] == 8
+    assert not (home.data / "memory.db").exists(), "the user's own memory is left alone"
+
+
+def test_who_plans_and_who_reflects_is_the_methods(mia: Mia, home: Home) -> None:
+    assert mia(*asked(home, "--methods", METHODS)).code == 0
+    by_method = {done.arm.method: [e.episode for e in done.entries] for done in results(home).arms}
+    for method, episodes in by_method.items():
+        planned = [episode.plan is not None and episode.plan.usage.calls for episode in episodes]
+        reflected = [e.reflection is not None and e.reflection.usage.calls for e in episodes]
+        assert all(planned) == (method not in ("none", "rag", "only-memory")), method
+        assert all(reflected) == (method in ("memento", "mia", "plus-reflect", "placebo")), method
+    shown = [episode.plan.text for episode in by_method["rag"] if episode.plan is not None]
+    assert "Note 1" not in shown[0] and "Note 1" in shown[-1]
+
+
+def test_seeds_shuffle_all_but_a_warm_up(mia: Mia, home: Home) -> None:
+    said = mia(*asked(home, "--methods", "none,frozen", "--seed", "0,1", "--warm", "3"))
+    assert said.code == 0, said.err
+    arms = {(done.arm.method, done.arm.seed): done for done in results(home).arms}
+    orders = {seed: arms["none", seed].arm.order for seed in (0, 1)}
+    assert arms["frozen", 1].arm.order == orders[1] != orders[0]
+    assert sorted(orders[1][:3]) == sorted(orders[0][:3])
+    assert arms["frozen", 0].size is not None and arms["frozen", 0].size.memories == 3
+
+
+def test_a_killed_evaluation_goes_on_by_its_name_alone(mia: Mia, home: Home, start: Start) -> None:
+    process = start(*asked(home, "--methods", "none,mia", "--concurrency", "1"))
+    folder = Folder(home.data / "evaluations" / "trial")
+    while not folder.begun or sum(len(done.entries) for done in folder.results().arms) < 3:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = {e.episode.id for done in results(home).arms for e in done.entries}
+    assert 3 <= len(before) < 16
+    said = mia("eval", "--resume", "trial")
+    assert said.code == 0, said.err
+    after = [e.episode.id for done in results(home).arms for e in done.entries]
+    assert len(after) == len(set(after)) == 16 and before <= set(after)
+
+
+def test_ctrl_c_says_how_to_go_on(home: Home, start: Start) -> None:
+    process = start(*asked(home, "--methods", "mia"))
+    folder = Folder(home.data / "evaluations" / "trial")
+    while not folder.begun or not folder.results().arms[0].entries:
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert "mia eval --resume trial goes on from there" in err
+    assert "Traceback" not in err
+
+
+def test_more_methods_may_join_but_not_other_questions(mia: Mia, home: Home) -> None:
+    assert mia(*asked(home, "--methods", "none", "--limit", "4")).code == 0
+    assert mia(*asked(home, "--methods", "none,mia", "--limit", "4")).code == 0
+    assert [len(done.entries) for done in results(home).arms] == [4, 4]
+    said = mia(*asked(home, "--methods", "none", "--limit", "5"))
+    assert said.code == 2 and "begun with other questions or settings" in said.err
+
+
+def test_a_method_of_ones_own_is_a_file_with_two_functions(
+    mia: Mia, home: Home, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "seen = []\n"
+        "def recall(question):\n    return list(seen[-2:])\n"
+        "def remember(episode):\n    seen.append(episode['question']['text'])\n"
+    )
+    said = mia(*asked(home, "--methods", f"none,{mine}"))
+    assert said.code == 0, said.err
+    (done,) = (done for done in results(home).arms if done.arm.method == str(mine))
+    texts = [[note.text for note in e.episode.recollection.notes] for e in done.entries]
+    questions = [entry.episode.question.text for entry in done.entries]
+    assert texts == [questions[max(0, at - 2) : at] for at in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--methods", "nine"), "there is no method 'nine'; there are none, rag"),
+        (("--methods", "mia,frozen"), "say how long it is, with --warm"),
+        (("--judge", "me"), "there is no judge 'me'; there are auto, exact"),
+        (("--seed", "one"), "--seed takes numbers"),
+        (("--name", "../up"), "is no name"),
+        (("--order", "nowhere.jsonl"), "no order of questions at nowhere.jsonl"),
+        (("--resume", "gone"), "there is no evaluation 'gone'"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_in_one_line(
+    mia: Mia, home: Home, arguments: tuple[str, ...], reason: str
+) -> None:
+    said = mia("eval", "--data", str(home.questions), *arguments)
+    assert (said.code, said.out) == (2, "")
+    assert reason in said.err and said.err.count("\n") == 1
+
+
+def test_without_data_it_says_what_to_type(mia: Mia) -> None:
+    said = mia("eval")
+    assert said.code == 2 and "--data" in said.err
+
+
+def test_what_there_is_is_listed(mia: Mia, home: Home) -> None:
+    assert mia(*asked(home, "--methods", "none", "--limit", "1")).code == 0
+    listed = json.loads(mia("eval", "--list", "--json").out)
+    assert listed["evaluations"] == ["trial"]
+    assert "mia" in listed["methods"]
