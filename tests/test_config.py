@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from mia.config import Loaded, Rerank, Settings, load
+from mia.config import Loaded, Provider, Rerank, Settings, load
 from mia.errors import ConfigError
 
 KEY = "sk-canary-0123456789"
@@ -141,6 +141,21 @@ def test_a_key_is_found_by_its_variable_and_never_printed(tmp_path: Path) -> Non
 def test_the_defaults_are_those_of_an_empty_file(tmp_path: Path) -> None:
     loaded = load(write(tmp_path / "mia.toml", ""), {"HOME": "/home/ann"})
     assert loaded.settings == Settings(home="/home/ann/.local/share/mia")
+
+
+def test_a_table_of_a_provider_is_laid_over_its_own_defaults(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "mia.toml",
+        "[search.web.serper]\nper_second = 10.0\n[search.web.ddgs]\nburst = 5\n"
+        "[memory.weights]\nvalue = 0.1",
+    )
+    loaded = load(path, {"SERPER_API_KEY": KEY})
+    web, usual = loaded.settings.search.web, Settings().search.web
+    assert web.serper == Provider(key_env="SERPER_API_KEY", per_second=10.0, burst=20)
+    assert web.ddgs == replace(usual.ddgs, burst=5) and web.brave == usual.brave
+    assert web.usable(loaded.secrets)[0] == "serper"
+    weights = Settings().memory.weights
+    assert loaded.settings.memory.weights == replace(weights, value=0.1)
 
 
 def test_every_key_of_the_example_is_a_setting(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 
@@ -288,11 +288,20 @@ def read(path: Path) -> Settings:
     """Settings from one file."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        return msgspec.convert(raw, Settings)
+        return msgspec.convert(_over(msgspec.to_builtins(Settings()), raw), Settings)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _over(defaults: Any, given: Any) -> Any:
+    """A table laid over its defaults, down to the innermost: those of one provider are not those of
+    the next, so a table that names one key must not lose the others."""
+    if not (isinstance(defaults, dict) and isinstance(given, dict)):
+        return given
+    kept, said = cast("dict[str, Any]", defaults), cast("dict[str, Any]", given)
+    return kept | {key: _over(kept.get(key), value) for key, value in said.items()}
 
 
 def rest_idle_threads() -> None:

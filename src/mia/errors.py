@@ -3,6 +3,13 @@ happened and, where there is something to do, what to do."""
 
 from __future__ import annotations
 
+import shlex
+import sys
+from importlib.util import find_spec
+
+UPDATE = "update MIA the way it was installed; the `mia` of the public index is another project"
+"""What to do where a newer MIA is needed."""
+
 
 class MIAError(Exception):
     """Anything MIA raises on purpose."""
@@ -72,3 +79,20 @@ class BudgetError(MIAError):
     """A run that used up its calls, tokens, bytes, time or money."""
 
     code = "budget"
+
+
+def installing(*packages: str) -> str:
+    """The command that installs packages for the very Python that runs here: another `pip` on the
+    path would put them where MIA does not see them."""
+    python = shlex.quote(sys.executable)
+    pip = f"{python} -m pip install" if find_spec("pip") else f"uv pip install --python {python}"
+    return f"{pip} {shlex.join(packages)}"
+
+
+def adding(*extras: str) -> str:
+    """The command that adds extras to this installation. It names the version that is here: where
+    an extra cannot be had, pip would else go on with other versions, and take the project that has
+    our name on the public index."""
+    from importlib.metadata import version  # which takes longer to load than all of this module
+
+    return installing(f"mia[{','.join(extras)}]=={version('mia')}")

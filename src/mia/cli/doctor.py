@@ -17,7 +17,7 @@ from mia.cli.output import print_json
 from mia.cli.search import ELSEWHERE, corpus_named, demo_only
 from mia.config import Loaded, ProviderName
 from mia.engines import missing_models
-from mia.errors import ConfigError, MIAError
+from mia.errors import ConfigError, MIAError, adding
 from mia.journal import Journal
 from mia.model import Message, Sampling
 from mia.models import catalog
@@ -94,7 +94,8 @@ def examine(loaded: Loaded, corpus: Path | None, web: bool = False) -> Iterator[
     missing = missing_models(loaded)
     for model in catalog.KNOWN:
         yield _model(loaded.settings.folder, model, needed=model.name in missing)
-    with House(loaded, corpus=corpus, web=web) as house:
+    place = None if corpus is None else options.named(loaded, corpus)
+    with House(loaded, corpus=place, web=web) as house:
         yield from _endpoints(house)
         yield from _embedder(house)
         yield from _search(house)
@@ -120,7 +121,7 @@ def _extras() -> Check:
     if not without:
         return Check(what="extras", ok=True, said=", ".join(_EXTRAS))
     said = f"not installed, if you want it: {', '.join(_EXTRAS[extra] for extra in without)}"
-    return Check(what="extras", ok=True, said=said, mend=_pip(without))
+    return Check(what="extras", ok=True, said=said, mend=adding(*without))
 
 
 def lacking(requirements: Iterable[str]) -> list[str]:
@@ -128,10 +129,6 @@ def lacking(requirements: Iterable[str]) -> list[str]:
     found = (_EXTRA.match(requirement) for requirement in requirements)
     missing = {match[2] for match in found if match and not _installed(match[1])}
     return [extra for extra in _EXTRAS if extra in missing]
-
-
-def _pip(extras: Iterable[str]) -> str:
-    return f"pip install 'mia[{','.join(extras)}]'"
 
 
 def _installed(package: str) -> bool:
@@ -251,7 +248,7 @@ def _images(house: House) -> Iterator[Check]:
         return
     if "images" in lacking(requires("mia") or ()):
         said = "there is where to look them up, but nothing to read them with"
-        yield Check(what="pictures", ok=False, said=said, mend=_pip(["images"]))
+        yield Check(what="pictures", ok=False, said=said, mend=adding("images"))
         return
     try:
         _ = house.sources.similar

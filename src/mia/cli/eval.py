@@ -51,48 +51,60 @@ class Command(Noun, frozen=True):
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
+_Data = Annotated[
+    str | None,
+    typer.Option("--data", help="A data set (mia data list), a JSONL file, or a folder."),
+]
+_Methods = Annotated[
+    str, typer.Option("--methods", help="Names, groups (baselines, ablation), files.")
+]
+_Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N.")]
+_Seeds = Annotated[str, typer.Option("--seed", help="Seeds of orders, as 0,1,2.")]
+_Order = Annotated[
+    str,
+    typer.Option(
+        "--order", help="file, or a stream file. Seed 0 asks in this order, others shuffle it."
+    ),
+]
+_Warm = Annotated[
+    int | None,
+    typer.Option(
+        "--warm",
+        min=0,
+        help="The warm-up: the first N questions stay first in every order, and the method"
+        " `frozen` learns from them only.",
+    ),
+]
+_Concurrency = Annotated[
+    int, typer.Option("--concurrency", min=1, help="Questions at a time, over all arms.")
+]
+_Dollars = Annotated[
+    float | None, typer.Option("--budget", min=0, help="US dollars for all of it.")
+]
+_Judge = Annotated[str | None, typer.Option("--judge", help=", ".join(JUDGES))]
+_Name = Annotated[str | None, typer.Option("--name", help="What to call it.")]
+_Resume = Annotated[
+    str | None, typer.Option("--resume", help="Go on with an evaluation, as it was asked for.")
+]
+_List = Annotated[bool, typer.Option("--list", help="Evaluations and methods there are.")]
+
+
 @app.command(name="eval")
 def eval_(
-    data: Annotated[
-        str | None,
-        typer.Option("--data", help="A data set (mia data list), a JSONL file, or a folder."),
-    ] = None,
-    methods: Annotated[
-        str, typer.Option("--methods", help="Names, groups (baselines, ablation), files.")
-    ] = "baselines",
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N.")] = None,
-    seeds: Annotated[str, typer.Option("--seed", help="Seeds of orders, as 0,1,2.")] = "0",
-    order: Annotated[
-        str,
-        typer.Option(
-            "--order", help="file, or a stream file. Seed 0 asks in this order, others shuffle it."
-        ),
-    ] = "file",
-    warm: Annotated[
-        int | None,
-        typer.Option(
-            "--warm",
-            min=0,
-            help="The warm-up: the first N questions stay first in every order, and"
-            " the method `frozen` learns from them only.",
-        ),
-    ] = None,
-    concurrency: Annotated[
-        int, typer.Option("--concurrency", min=1, help="Questions at a time, over all arms.")
-    ] = 4,
-    budget: Annotated[
-        float | None, typer.Option("--budget", min=0, help="US dollars for all of it.")
-    ] = None,
-    judge: Annotated[str | None, typer.Option("--judge", help=", ".join(JUDGES))] = None,
+    data: _Data = None,
+    methods: _Methods = "baselines",
+    limit: _Limit = None,
+    seeds: _Seeds = "0",
+    order: _Order = "file",
+    warm: _Warm = None,
+    concurrency: _Concurrency = 4,
+    budget: _Dollars = None,
+    judge: _Judge = None,
     corpus: options.Corpus = None,
     web: options.Web = False,
-    name: Annotated[str | None, typer.Option("--name", help="What to call it.")] = None,
-    resume: Annotated[
-        str | None, typer.Option("--resume", help="Go on with an evaluation, as it was asked for.")
-    ] = None,
-    list_: Annotated[
-        bool, typer.Option("--list", help="Evaluations and methods there are.")
-    ] = False,
+    name: _Name = None,
+    resume: _Resume = None,
+    list_: _List = False,
     as_json: options.Json = False,
     config: options.Config = None,
     home: options.Home = None,

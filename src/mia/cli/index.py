@@ -13,6 +13,7 @@ import typer
 
 from mia.cli import options
 from mia.cli.output import console, note, print_json
+from mia.config import Loaded
 from mia.errors import MissingError
 from mia.search import corpus as corpora
 from mia.search import indexes
@@ -63,7 +64,7 @@ def build_index(
     home: options.Home = None,
 ) -> None:
     """Builds the index of a corpus, or builds it again while others search in it."""
-    folder = out or _home(config, home) / corpora.identity(source)
+    folder = out or options.indexes(options.settings(config, home)) / corpora.identity(source)
     with _read(source, strict) as passages:
         count = indexes.build(passages, folder, str(source))
     if as_json:
@@ -83,7 +84,7 @@ def add_to_index(
     home: options.Home = None,
 ) -> None:
     """Adds the passages of another source; one with the id of another takes its place."""
-    folder = found_index(index, config, home)
+    folder = found_index(options.settings(config, home), index)
     with _read(source, strict) as passages:
         change = indexes.add(folder, passages, str(source))
     _changed(change, as_json)
@@ -98,7 +99,7 @@ def delete_from_index(
     home: options.Home = None,
 ) -> None:
     """Deletes passages; what still stands in a source comes back with the next update."""
-    change = indexes.delete(found_index(index, config, home), ids)
+    change = indexes.delete(found_index(options.settings(config, home), index), ids)
     _changed(change, as_json)
     if change.deleted < len(set(ids)):
         note(f"{len(set(ids)) - change.deleted} of the ids were not there")
@@ -114,7 +115,7 @@ def update_index(
     home: options.Home = None,
 ) -> None:
     """Reads the sources of an index again, and applies what has changed."""
-    folder = found_index(index, config, home)
+    folder = found_index(options.settings(config, home), index)
     with _left_out(strict) as unreadable:
         change = indexes.update(folder, unreadable)
     _changed(change, as_json)
@@ -131,9 +132,16 @@ def embed_index(
 
     A large corpus takes long: of passages of 90 words, MiniLM makes about 13 a second on a core.
     """
-    folder = found_index(index, config, home)
-    with options.opened(config, home) as house, _counted("vectors", as_json) as progress:
-        done = house.complete(embed(folder, house.embedder, progress))
+    folder = found_index(options.settings(config, home), index)
+    with options.opened(config, home) as house:
+        try:
+            with _counted("vectors", as_json) as progress:
+                done = house.complete(embed(folder, house.embedder, progress))
+        except KeyboardInterrupt:
+            name = house.embedder.name
+            made = sum(each.rows for each in kept(folder) if each.embedder == name)
+            note(f"\nstopped; {made:,} vectors are kept, and the same command goes on from there")
+            raise
     _told(done, as_json, f"made {done.made:,} of {done.passages:,} vectors by {done.embedder}")
 
 
@@ -142,7 +150,7 @@ def list_indexes(
     as_json: options.Json = False, config: options.Config = None, home: options.Home = None
 ) -> None:
     """The indexes of this home."""
-    room = _home(config, home)
+    room = options.indexes(options.settings(config, home))
     found = [_looked(path) for path in sorted(room.glob("*")) if indexes.is_index(path)]
     if as_json:
         for looked in found:
@@ -173,7 +181,7 @@ def show_index(
     home: options.Home = None,
 ) -> None:
     """What an index holds, and whether it is still what its sources say."""
-    looked = _looked(found_index(index, config, home))
+    looked = _looked(found_index(options.settings(config, home), index))
     if as_json:
         print_json(looked)
         return
@@ -188,19 +196,13 @@ def show_index(
         print(f"{name:10}{value}")
 
 
-def _home(config: Path | None, home: Path | None) -> Path:
-    return options.settings(config, home).settings.folder / "indexes"
-
-
-def found_index(index: Path, config: Path | None, home: Path | None) -> Path:
+def found_index(loaded: Loaded, index: Path) -> Path:
     """The folder of an index that is called by it or by its name in the list. Raises MissingError
     that says how to find one."""
-    if indexes.is_index(index):
-        return index
-    named = _home(config, home) / index
-    if indexes.is_index(named):
-        return named
-    raise MissingError(f"no index at {index}; mia index list shows which there are")
+    found = index if indexes.is_index(index) else options.indexes(loaded) / index
+    if not indexes.is_index(found):
+        raise MissingError(f"no index at {index}; mia index list shows which there are")
+    return found
 
 
 def _looked(folder: Path) -> Looked:

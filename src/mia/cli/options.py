@@ -13,8 +13,9 @@ import typer
 from mia.cli.output import note
 from mia.config import Loaded, load
 from mia.engines import missing_models
-from mia.errors import ConfigError, MissingError
+from mia.errors import ConfigError, InputError, MissingError
 from mia.memories.workflow.store import Store
+from mia.search.indexes import is_index
 from mia.team import House
 
 Config = Annotated[
@@ -24,7 +25,12 @@ Home = Annotated[Path | None, typer.Option("--home", help="Where memory, journal
 Namespace = Annotated[str | None, typer.Option("--namespace", help="Whose memory.")]
 Corpus = Annotated[
     Path | None,
-    typer.Option("--corpus", help="JSONL file, folder or index to search; default: the demo's."),
+    typer.Option(
+        "--corpus",
+        help="What to search: a JSONL file, a folder of documents, or an index (its folder, or its"
+        " name in the list); default: what the settings name, or the web with a key, or the demo's"
+        " corpus.",
+    ),
 ]
 Web = Annotated[bool, typer.Option("--web", help="Search the web, whatever the settings say.")]
 Image = Annotated[
@@ -60,6 +66,25 @@ def settings(
     return msgspec.structs.replace(loaded, settings=changed)
 
 
+def indexes(loaded: Loaded) -> Path:
+    """Where the indexes lie that are called by their names."""
+    return loaded.settings.folder / "indexes"
+
+
+def named(loaded: Loaded, place: Path) -> Path:
+    """The index of this name, where nothing lies at the place itself."""
+    index = indexes(loaded) / place
+    return index if is_index(index) and not place.exists() else place
+
+
+def corpus_of(loaded: Loaded, given: Path | None) -> Path | None:
+    """What `--corpus` means. Raises InputError where there is nothing."""
+    found = None if given is None else named(loaded, given)
+    if found is not None and not found.exists():
+        raise InputError(f"no corpus at {given}, and no index of that name; see mia index list")
+    return found
+
+
 def house(
     loaded: Loaded,
     corpus: Path | None = None,
@@ -67,8 +92,9 @@ def house(
     replay: Path | None = None,
     web: bool = False,
 ) -> House:
-    """The parts these settings describe. Raises MissingError that says how to fetch a model, and
-    ConfigError for options that exclude each other."""
+    """The parts these settings describe. Raises MissingError that says how to fetch a model,
+    ConfigError for options that exclude each other, and InputError for a corpus that is not
+    there."""
     if web and corpus:
         raise ConfigError("--web and --corpus exclude each other")
     if record and replay:
@@ -76,7 +102,8 @@ def house(
     missing = [] if replay else missing_models(loaded)
     if missing:
         raise MissingError(f"{missing[0]} is not here yet; run: mia models get {' '.join(missing)}")
-    return House(loaded, corpus=corpus, web=web, say=note, record=record, replay=replay)
+    place = corpus_of(loaded, corpus)
+    return House(loaded, corpus=place, web=web, say=note, record=record, replay=replay)
 
 
 def opened(

@@ -57,7 +57,7 @@ def search(
         chosen = msgspec.structs.replace(loaded.settings.search, engine=engine.value)
         settings = msgspec.structs.replace(loaded.settings, search=chosen)
         loaded = msgspec.structs.replace(loaded, settings=settings)
-    place = corpus if index is None else found_index(index, config, home)
+    place = options.corpus_of(loaded, corpus) if index is None else found_index(loaded, index)
     with House(loaded, corpus=place, web=web, say=note) as house:
         found = _found(house, query, limit)
     if as_json:

@@ -10,7 +10,7 @@ import typer
 from mia.cli import options
 from mia.cli.output import note
 from mia.cli.search import corpus_named
-from mia.errors import MissingError
+from mia.errors import MissingError, adding
 from mia.team import House
 
 app = typer.Typer(help="Serve MIA over HTTP.", no_args_is_help=True, add_completion=False)
@@ -42,18 +42,18 @@ def search(
     """
     try:
         from mia.servers.guard import check_binding
-        from mia.servers.run import run
+        from mia.servers.run import listening, run
         from mia.servers.search import Parts
         from mia.servers.search import app as server
     except ImportError as error:
-        raise MissingError(
-            f"a server needs {error.name}; run: pip install 'mia[server]'"
-        ) from error
+        raise MissingError(f"a server needs {error.name}; run: {adding('server')}") from error
     loaded = options.settings(config, home)
     chosen = loaded.settings.server
     token = loaded.secrets.key(chosen.token_env)
     check_binding(host, token)
-    with House(loaded, corpus=corpus, say=note) as house:
+    corpus = options.corpus_of(loaded, corpus)
+    # taken before anything is read or indexed, which may take minutes
+    with listening(host, port) as at, House(loaded, corpus=corpus, say=note) as house:
         sources = house.sources
         parts = Parts(
             corpus=sources.in_corpus,
@@ -66,7 +66,7 @@ def search(
         built = server(parts, token, frozenset(chosen.names))
         note(f"serving {_served(house, web)}")
         with suppress(KeyboardInterrupt):
-            house.complete(run(built, host, port, note))
+            house.complete(run(built, at, note))
 
 
 def _served(house: House, web: bool) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from mia.errors import ConfigError, MissingError
+from mia.errors import ConfigError, MissingError, installing
 from mia.image_search.pixels import Floats, Pixels, squeezed
 
 _SIDE = 224
@@ -40,7 +40,9 @@ class Encoder:
         try:
             import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
         except ImportError as error:
-            raise MissingError("image encoders need: pip install onnxruntime") from error
+            raise MissingError(
+                f"image encoders need onnxruntime; run: {installing('onnxruntime')}"
+            ) from error
         runtime: Any = onnxruntime
         options = runtime.SessionOptions()
         options.intra_op_num_threads = 1

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mia.errors import InputError, MissingError
+from mia.errors import InputError, MissingError, adding
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.floating[Any]]
@@ -31,7 +31,7 @@ def _cv2() -> Any:
     try:
         import cv2
     except ImportError as error:
-        raise MissingError("image search needs OpenCV; run: pip install 'mia[images]'") from error
+        raise MissingError(f"image search needs OpenCV; run: {adding('images')}") from error
     return cv2
 
 

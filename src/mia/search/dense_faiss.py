@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mia.errors import MissingError
+from mia.errors import MissingError, adding
 
 _LISTS = 4
 """Times the square root of the rows: faiss's own advice."""
@@ -72,5 +72,5 @@ def _faiss() -> Any:
         return import_module("faiss")
     except ImportError as error:
         raise MissingError(
-            "vectors of a corpus this large need faiss; run: pip install 'mia[dense]'"
+            f"vectors of a corpus this large need faiss; run: {adding('dense')}"
         ) from error

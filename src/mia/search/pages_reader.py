@@ -21,7 +21,7 @@ from typing import Literal
 import msgspec
 
 import mia
-from mia.errors import MissingError, SearchError
+from mia.errors import MissingError, SearchError, adding
 from mia.search import pages_worker
 from mia.types import Noun
 
@@ -36,6 +36,7 @@ _DOCUMENTS = 100
 _LARGE = 2**20
 """A process that read so many bytes is not kept: it would keep their memory."""
 _NEEDED: dict[Kind, tuple[str, ...]] = {"html": ("trafilatura", "lxml"), "pdf": ("pypdf",)}
+_CALLED: dict[Kind, str] = {"html": "HTML", "pdf": "PDF"}
 
 
 class Bounds(Noun, frozen=True):
@@ -77,7 +78,7 @@ class Reader:
         MissingError where the libraries for it are not installed."""
         for module in _NEEDED[kind]:
             if importlib.util.find_spec(module) is None:
-                raise MissingError(f"reading pages needs {module}; run: pip install 'mia[web]'")
+                raise MissingError(f"{_CALLED[kind]} needs {module}; run: {adding('web')}")
         with self._slots:
             answer = self._answer(kind, raw, charset)
         if answer.error is not None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 import uvicorn
 
+from mia.errors import ConfigError
 from mia.servers.guard import App
 
 _LAST_ANSWERS = 10
@@ -17,23 +19,32 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._say = say
 
-    async def startup(self, sockets: object = None) -> None:
-        await super().startup(sockets)  # type: ignore[arg-type]  # uvicorn's own default
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
         if self.started:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
             self._say(f"listening on http://{shown}:{port} (stop with Ctrl-C)")
 
 
-async def run(app: App, host: str, port: int, say: Callable[[str], None]) -> None:
-    """Serves until SIGINT or SIGTERM. Port 0 takes a free one."""
+def listening(host: str, port: int) -> socket.socket:
+    """A socket at this place, on which nobody is answered yet. Port 0 takes a free one. Raises
+    ConfigError for a place that cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        told = f"cannot listen at {host}, port {port}: {error.strerror or error}"
+        raise ConfigError(f"{told}; choose another --port or --host") from error
+
+
+async def run(app: App, at: socket.socket, say: Callable[[str], None]) -> None:
+    """Serves until SIGINT or SIGTERM."""
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # an ASGI app, though its types are our own
-        host=host,
-        port=port,
         log_level="warning",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_LAST_ANSWERS,
     )
-    await _Server(config, say).serve()
+    await _Server(config, say).serve([at])

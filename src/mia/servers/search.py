@@ -213,11 +213,12 @@ class _Routes:
 
     async def v1_open(self, request: Request, asked: OpenRequest) -> Response:
         """A document as a passage; 404 where there is none."""
+        corpus, pages = self._parts.corpus, self._parts.pages
         with self._metrics.measured("v1_open"):
-            page: Passage | None = None
-            for reader in (self._parts.corpus, self._parts.pages):
-                if reader is not None and page is None:
-                    page = await reader.page(asked.address)
+            page = await corpus.page(asked.address) if corpus is not None else None
+            of_the_web = asked.address.startswith(("http://", "https://"))
+            if page is None and pages is not None and of_the_web:
+                page = await pages.page(asked.address)
         if page is None:
             told = Failure(request_id=_id(request), error="there is nothing at this address")
             return _json(msgspec.json.encode(told), 404)
@@ -293,17 +294,18 @@ def _retrieve(body: bytes) -> Retrieve:
     if not 1 <= len(asked.queries) <= MOST_QUERIES:
         raise InputError(f"queries should be a list of 1 to {MOST_QUERIES}")
     if asked.topk is not None and not 0 <= asked.topk <= MOST_TOPK:
-        raise InputError(f"topk should be at most {MOST_TOPK}")
+        raise InputError(f"topk should be from 0 to {MOST_TOPK}; {DEFAULT_TOPK} for 0 or without")
     if any(len(query) > MOST_CHARS for query in asked.queries):
         raise InputError(f"a query has at most {MOST_CHARS:,} characters")
     return asked
 
 
 def _query(text: str) -> str:
-    """A query on one line. Raises InputError."""
+    """A query on one line. One without words is none to refuse: it finds nothing. Raises
+    InputError."""
     words = " ".join(text.split())
-    if not words or len(words) > MOST_CHARS:
-        raise InputError(f"a query has 1 to {MOST_CHARS:,} characters")
+    if len(words) > MOST_CHARS:
+        raise InputError(f"a query has at most {MOST_CHARS:,} characters")
     return words
 
 

@@ -14,7 +14,7 @@ MOST_CHARS = 2000
 MOST_TOPK = 100
 
 Source = Literal["corpus", "web"]
-_Words = Annotated[str, Field(min_length=1, max_length=MOST_CHARS)]
+_Words = Annotated[str, Field(max_length=MOST_CHARS)]
 
 
 class SearchRequest(BaseModel):

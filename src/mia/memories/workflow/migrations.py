@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from mia.errors import StoreError
+from mia.errors import UPDATE, StoreError
 from mia.memories.workflow.backup import copy_whole
 from mia.memories.workflow.upgrade import from_1_to_2
 
@@ -212,7 +212,7 @@ def migrate(
     if version > len(migrations):
         raise StoreError(
             f"{path} was written by a newer MIA (schema {version}, this one knows "
-            f"{len(migrations)}); run: pip install --upgrade mia"
+            f"{len(migrations)}); {UPDATE}"
         )
 
 

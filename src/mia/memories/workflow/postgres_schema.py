@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import Connection
 
-from mia.errors import StoreError
+from mia.errors import UPDATE, StoreError
 
 APPLICATION = 0x4D494157
 """Marks the schema as ours (`MIAW`); also the key of the lock that writers take turns by."""
@@ -158,7 +158,7 @@ def migrate(
     if version > len(migrations):
         raise StoreError(
             f"{where} was written by a newer MIA (schema {version}, this one knows "
-            f"{len(migrations)}); run: pip install --upgrade mia"
+            f"{len(migrations)}); {UPDATE}"
         )
     _look_in_schema(connection)
 
