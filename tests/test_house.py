@@ -22,7 +22,7 @@ FLOORS: dict[str, int] = {
     "models": 2, "search": 2, "tools": 2, "providers": 2, "image_search": 2,
     "memory": 2, "planner": 2, "executor": 2, "judge": 2, "router": 2,
     "config": 3, "memories": 3, "planners": 3, "executors": 3, "judges": 3, "datasets": 3,
-    "routers": 3, "captioners": 3, "demo": 3, "journal": 3,
+    "routers": 3, "captioners": 3, "demo": 3, "journal": 3, "calibration": 2,
     "solve": 4,
     "testing": 5, "evaluate": 5,
     "remote": 6, "sources": 6, "engines": 6, "team": 6, "report": 6,

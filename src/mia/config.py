@@ -315,6 +315,13 @@ def rest_idle_threads() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
+def quiet_mem0(folder: Path) -> None:
+    """Keeps the mem0 library from reporting to its makers, and its own files in a folder of ours.
+    To be called before it is loaded."""
+    os.environ["MEM0_TELEMETRY"] = "False"
+    os.environ.setdefault("MEM0_DIR", str(folder))
+
+
 def _find(path: Path | None, env: Mapping[str, str]) -> Path | None:
     if path is not None:
         return path

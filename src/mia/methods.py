@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from mia.config import quiet_mem0
 from mia.errors import ConfigError, InputError
 from mia.evaluate import Arm, Contestant, Size
 from mia.executors.closed_book import ClosedBook
@@ -94,6 +95,7 @@ def _rag_raw(place: Place) -> tuple[Memory, Kept]:
 
 
 def _mem0(place: Place) -> tuple[Memory, Kept]:
+    quiet_mem0(place.path.parent / "mem0-library")
     from mia.memories.mem0 import Mem0
 
     made = Mem0(place.path, place.house.embedder, place.house.engines.model("manager"))
