@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, Protocol
 
 from mia.config import quiet_mem0
-from mia.errors import ConfigError, InputError
+from mia.errors import ConfigError, InputError, MissingError, adding
 from mia.evaluate import Arm, Contestant, Size
 from mia.executors.closed_book import ClosedBook
 from mia.journal import RunRecord
@@ -145,9 +146,7 @@ METHODS: Mapping[str, Method] = {
     "memory-for-planner": Method("MIA's memory, to a planner", "planner", _workflows),
     "plus-reflect": Method("the same, which reflects", "reflecting", _workflows),
     "placebo": Method("MIA, its memories those of other questions", "trained", _placebo),
-    "frozen": Method(
-        "MIA, frozen after a warm-up", "trained", _workflows, warms_up=True
-    ),
+    "frozen": Method("MIA, frozen after a warm-up", "trained", _workflows, warms_up=True),
     "closed": Method("the model alone, nothing looked up", "executor", closed=True),
 }
 BASELINES = ("none", "rag", "mem0", "amem", "expel", "reasoningbank", "memento", "mia")
@@ -250,9 +249,12 @@ class Field:
 
 def check(names: Sequence[str], house: House, warm: int | None) -> None:
     """Raises InputError for a method that there is none of, or two of, or whose warm-up is not set,
-    and ConfigError for one that these settings cannot field."""
+    ConfigError for one that these settings cannot field, and MissingError for one whose library is
+    not installed."""
     stems: set[str] = set()
     for name in names:
+        if name == "mem0":
+            _need("mem0", "mem0")
         if method(name).warms_up and warm is None:
             raise InputError(f"{name} learns from a warm-up: say how long it is, with --warm")
         if house.stepwise and name in _PROSE_ONLY:
@@ -260,6 +262,14 @@ def check(names: Sequence[str], house: House, warm: int | None) -> None:
         if Path(name).stem in stems:
             raise InputError(f"the method {Path(name).stem} is named twice")
         stems.add(Path(name).stem)
+
+
+def _need(module: str, extra: str) -> None:
+    if find_spec(module) is None:
+        raise MissingError(
+            f"the method {module} needs its library; leave it out of --methods, or run:"
+            f" {adding(extra)}"
+        )
 
 
 def _bytes(path: Path) -> int:

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 
 import msgspec
 
-from mia.errors import ConfigError, MissingError, ModelError, StoreError
+from mia.errors import ConfigError, MissingError, ModelError, StoreError, adding
 from mia.locks import alone
 from mia.memories.asking import schema, shape_of
 from mia.model import Embedder, Message, Model, Sampling, ask
@@ -269,7 +269,7 @@ def _installed() -> _Mem0:
         telemetry = import_module("mem0.memory.telemetry")
         exceptions = import_module("mem0.exceptions")
     except ImportError as error:
-        raise MissingError("mem0 is not installed; run: pip install 'mia[mem0]'") from error
+        raise MissingError(f"mem0 is not installed; run: {adding('mem0')}") from error
     # what it warns of is for who set it up by hand; a handler of the application's still gets it
     logging.getLogger("mem0").addHandler(logging.NullHandler())
     if telemetry.MEM0_TELEMETRY:
