@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib import import_module
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import typer
 from typer.core import TyperGroup
@@ -41,6 +41,12 @@ class Formatter(Protocol):
     def write_dl(self, rows: Sequence[tuple[str, str]]) -> None: ...
 
 
+class Helped(Protocol):
+    """A command, or a group of them in its attribute `commands`."""
+
+    help: str | None
+
+
 class Commands(TyperGroup):
     """Knows its commands by name before it loads them."""
 
@@ -53,11 +59,20 @@ class Commands(TyperGroup):
         module = import_module(f"mia.cli.{cmd_name}")
         command = typer.main.get_command(module.app)
         command.name = cmd_name
+        _reflow(command)
         return command
 
     def format_commands(self, ctx: typer.Context, formatter: Formatter) -> None:  # type: ignore[override]
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def _reflow(command: Helped) -> None:
+    """Makes one line of each paragraph of help: as wide as the terminal, not as the source."""
+    paragraphs = (command.help or "").split("\n\n")
+    command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    for each in getattr(command, "commands", {}).values():
+        _reflow(each)
 
 
 app = typer.Typer(
@@ -70,8 +85,23 @@ app = typer.Typer(
 )
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"mia {version('mia')}")
+        raise typer.Exit()
+
+
 @app.callback()
-def commands() -> None:
+def commands(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_say_version, is_eager=True, help="Say which MIA this is."
+        ),
+    ] = False,
+) -> None:
     """MIA, a memory that plans: a deep-research agent that gets better with use."""
 
 
