@@ -19,7 +19,7 @@ from mia.report.files import Line, Written, write
 from mia.report.markdown import plain
 from mia.report.plots import VARIABLES
 from mia.report.summary import Summary, report_of, summarise
-from mia.types import Note, Recollection, decode
+from mia.types import Note, Recollection, Usage, decode
 
 HOSTILE = (
     "<script>alert(1)</script>", "</td></table><img src=x onerror=alert(1)>", "]]><b>", "a | b",
@@ -242,3 +242,14 @@ def test_names_in_other_letters_are_drawn_without_a_warning() -> None:
     asked = questions(3)
     drawn = figures(summarise(results(asked, scored("記憶 $5", asked, "+-+"))))
     assert "記憶 $5" in drawn[0].svg
+
+
+def test_costs_far_apart_have_a_scale_in_plain_numbers() -> None:
+    asked = questions(2)
+    arms = [
+        done(name, asked, [entry(each, usage=Usage(prompt_tokens=tokens)) for each in asked])
+        for name, tokens in (("cheap", 70), ("dear", 90_000))
+    ]
+    (cost,) = (f.svg for f in figures(summarise(results(asked, *arms))) if "tokens" in f.svg)
+    assert "mathdefault" not in cost
+    assert ">100<" in cost and ">50,000<" in cost

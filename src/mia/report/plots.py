@@ -245,7 +245,7 @@ def _draw_cost(summary: Summary) -> Figure:
         axes.plot([cost], [share.value or 0.0], color=colour, marker="s" if base else "o",
                   markersize=6)  # fmt: skip
     if min(costs) > 0 and max(costs) > _DECADE * min(costs):
-        axes.set_xscale("log")
+        _logarithmic(axes)
     else:
         axes.set_xlim(left=0.0, right=1.12 * max(costs) or 1.0)
     axes.set_ylim(bottom=0.0)
@@ -259,6 +259,16 @@ def _draw_cost(summary: Summary) -> Figure:
     ]
     place(axes, marks, MUTED)
     return figure
+
+
+def _logarithmic(axes: Axes) -> None:
+    """A scale of 1, 2, 5, 10, in plain numbers: a page has no mathematical type."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _priced(summary: Summary) -> bool:
