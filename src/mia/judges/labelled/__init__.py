@@ -1,0 +1,1 @@
+"""Answers whose truth is known, for measuring judges."""
