@@ -32,7 +32,7 @@ from msgspec.structs import replace
 from mia.captioners.none import Blind
 from mia.config import load as load_settings
 from mia.datasets.jsonl import load
-from mia.executor import Watch, unwatched
+from mia.executors.closed_book import ClosedBook
 from mia.executors.stepwise.executor import Stepwise
 from mia.executors.stepwise.reader import ModelReader
 from mia.executors.stepwise.rules import RuleReader
@@ -41,7 +41,6 @@ from mia.judges.exact_match import ExactMatch
 from mia.memories.none import NoMemory
 from mia.memories.workflow.memory import WorkflowMemory
 from mia.memories.workflow.sqlite import SqliteStore
-from mia.model import Message, Model, Sampling
 from mia.planners.procedures import ProcedurePlanner
 from mia.planners.stepwise import StepwisePlanner, whole
 from mia.solve import Team, solve
@@ -55,7 +54,6 @@ from mia.types import (
     Recollection,
     Reflection,
     Trajectory,
-    Turn,
 )
 
 ARMS = ("closed", "oneshot", "rules", "loop", "memory")
@@ -98,28 +96,6 @@ class Whole:
 
     async def replan(self, *_: object) -> Plan:
         raise AssertionError("nothing is ever replanned")
-
-
-class ClosedBook:
-    """The bare model's own knowledge."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-
-    async def run(
-        self,
-        question: Question,
-        plan: Plan,
-        so_far: tuple[Turn, ...] = (),
-        watch: Watch = unwatched,
-    ) -> Trajectory:
-        messages = (
-            Message(role="system", content="Answer the question with the short answer only."),
-            Message(role="user", content=question.text),
-        )
-        reply = await self._model.reply(messages, sampling=Sampling(max_tokens=24, stop=("\n",)))
-        turn = Turn(answer=reply.text.strip(), usage=reply.usage)
-        return Trajectory(turns=(turn,), outcome="answered")
 
 
 def team_of(arm: str, house: House, record: RunRecord, store: Path) -> Team:
