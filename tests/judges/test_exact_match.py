@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mia.judges.exact_match import ExactMatch, exact, f1, normalise
+from mia.judges.exact_match import ExactMatch, exact, f1, normalise, same
 from mia.types import Plan, Question, Trajectory, Turn, VerdictValue
 
 words = st.lists(
@@ -92,3 +92,32 @@ async def test_correct_iff_the_answer_given_is_a_gold_answer(
     asked: Question, done: Trajectory, value: VerdictValue
 ) -> None:
     assert (await ExactMatch().judge(asked, Plan(text=""), done)).value == value
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "means_it"),
+    [
+        ("$1.5 million", "$15 million", False),
+        ("12.3", "1.23", False),
+        ("-40", "40", False),
+        ("−40", "-40", False),  # SQuAD's normalisation keeps a true minus
+        ("C", "C++", False),
+        ("C#", "C", False),
+        ("7-2", "72", False),
+        ("1,234,567", "1234567", True),
+        ("the 1.5 million.", "1.5 million", True),
+        ("c++", "C++", True),
+        ("1939-1945", "1939-1945", True),
+        ("Is it number 9?", "is it number 9", True),
+    ],
+)
+def test_the_judge_does_not_drop_what_changes_a_figure(
+    answer: str, gold: str, means_it: bool
+) -> None:
+    assert same(answer, gold) == same(gold, answer) == means_it
+
+
+@settings(deadline=None)
+@given(texts)
+def test_a_text_says_the_same_as_itself(text: str) -> None:
+    assert same(text, text) == exact(text, [text])

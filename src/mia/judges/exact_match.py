@@ -2,6 +2,9 @@
 
 As in HotpotQA's script, `yes`, `no` and `noanswer` have no partial credit. Unlike SQuAD's, a text
 that normalises to nothing (the band "The The", the grade "A") is compared as it stands.
+
+The metric is the field's. The judge, whose word memory keeps, is stricter where dropped punctuation
+changes what is said: 1.5 is not 15, -40 not 40, C++ not C.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from mia.types import Plan, Question, Trajectory, Verdict, VerdictValue
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
+_TELLING = re.compile(r"(?:(?<!\w)[-−])?\d+(?:,\d{3})*(?:\.\d+)?|(?<=[^\W\d_])(?:\+\+|#)(?!\w)")
+"""Numbers with their signs and points, and what tells C++ and C# from C."""
 _ALL_OR_NOTHING = frozenset({"yes", "no", "noanswer"})
 
 
@@ -45,6 +50,15 @@ def _overlap(answer: str, gold: str) -> float:
     return 2 * common / (len(ours) + len(theirs)) if common else 0.0
 
 
+def same(answer: str, gold: str) -> bool:
+    """Whether the answer is the gold answer, and says the same in its figures."""
+    return exact(answer, [gold]) and _telling(answer) == _telling(gold)
+
+
+def _telling(text: str) -> list[str]:
+    return [mark.replace(",", "").replace("−", "-") for mark in _TELLING.findall(text)]
+
+
 class ExactMatch(Judge):
     """Correct iff the answer is a gold answer; unknown where there is no gold."""
 
@@ -55,7 +69,7 @@ class ExactMatch(Judge):
         if trajectory.failed:
             return unknown("exact_match", f"not judged: {trajectory.outcome}")
         answer = trajectory.answer or ""
-        right = exact(answer, question.answers)
+        right = any(same(answer, gold) for gold in question.answers)
         return Verdict(
             value=VerdictValue.CORRECT if right else VerdictValue.INCORRECT,
             judge="exact_match",
