@@ -33,6 +33,19 @@ def test_a_piped_answer_stands_alone_on_stdout(mia: Mia, home: Home) -> None:
     assert "plan" in said.err and "kind 3" in said.err
 
 
+def test_a_corpus_may_be_an_index_by_its_name(mia: Mia, home: Home, tmp_path: Path) -> None:
+    name = Path(mia("index", "build", str(home.corpus)).out.strip()).name
+    for asked in (("ask", "What colour is item 3?"), ("search", "item 3"), ("doctor",)):
+        assert mia(*asked, "--corpus", name).code == 0
+    stream = mia("stream", str(home.questions), "--limit", "1", "--corpus", name, "--json")
+    assert stream.code == 0
+    own = tmp_path / "own.jsonl"
+    own.write_text('{"id": "o1", "title": "Own", "text": "Item 3 is mine."}\n')
+    mia("index", "build", str(own), "--out", str(home.data / "indexes" / own.name))
+    said = mia("search", "item", "--corpus", own.name, "--json")
+    assert said.code == 0 and "o1" in said.out
+
+
 def test_quiet_says_nothing_else_anywhere(mia: Mia, home: Home) -> None:
     mia("index", "build", str(home.corpus))
     said = mia("ask", "-q", "What colour is item 3?", "--corpus", str(home.corpus))
@@ -105,8 +118,9 @@ def test_who_finds_nothing_says_so_by_its_exit_code(mia: Mia, home: Home) -> Non
         (("ask", " \n "), 2, "the question is empty"),
         (("ask", "x" * 100_000), 2, "100,000 characters; at most 20,000"),
         (("ask", "Where is \udcff?"), 2, "not UTF-8"),
-        (("ask", "What?", "--corpus", "/nowhere"), 3, "no corpus at /nowhere"),
-        (("search", "What?", "--corpus", "/nowhere"), 3, "no corpus at /nowhere"),
+        (("ask", "What?", "--corpus", "/nowhere"), 2, "/nowhere, and no index of that name"),
+        (("search", "What?", "--corpus", "/nowhere"), 2, "/nowhere, and no index of that name"),
+        (("serve", "search", "--port", "0", "--corpus", "/no"), 2, "and no index of that name"),
         (("stream", "/nowhere.jsonl"), 2, "no questions at /nowhere.jsonl"),
         (("index", "build", "/nowhere"), 2, "no corpus at /nowhere"),
         (("memory", "show", "w1"), 2, "mia memory list"),

@@ -11,9 +11,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.cli.playing import Home
+from tests.cli.playing import Home, Served
 
 from mia.search.indexes import is_index, manifest
+from mia.testing import Fault, Received
 
 Mia = Callable[..., Any]
 
@@ -60,6 +61,16 @@ def test_an_index_follows_its_source(mia: Mia, notes: Path) -> None:
     assert "sold" in mia("search", "attic", "--index", folder).out
 
 
+def test_one_document_is_a_source_too(mia: Mia, notes: Path) -> None:
+    built = mia("index", "build", str(notes / "attic.md"))
+    assert built.code == 0 and "indexed 1 passages" in built.err
+    assert "attic.md#1" in mia("search", "attic", "--index", built.out.strip()).out
+    assert "attic.md#1" in mia("search", "attic", "--corpus", str(notes / "attic.md")).out
+    (notes / "attic.md").write_text("# The attic\n\nItem 3 was sold.")
+    again = mia("index", "update", built.out.strip())
+    assert "changed 1, deleted 0; 1 passages" in again.err
+
+
 def test_passages_are_added_and_deleted(mia: Mia, home: Home, notes: Path) -> None:
     folder = mia("index", "build", str(notes)).out.strip()
     more = home.folder / "more.jsonl"
@@ -90,6 +101,32 @@ def test_vectors_are_made_once(mia: Mia, notes: Path) -> None:
     (again,) = lines(mia("index", "embed", folder, "--json"))
     assert (again["made"], again["passages"]) == (0, 2)
     assert "dense (toy" in mia("index", "show", folder).out
+
+
+def test_a_run_of_the_embedder_that_is_stopped_says_what_is_kept(
+    start: Callable[..., Popen[str]], mia: Mia, home: Home
+) -> None:
+    more = home.folder / "more.jsonl"
+    more.write_text("".join(
+        f'{{"id": {n}, "title": "Page {n}", "text": "It is {n}."}}\n' for n in range(600)
+    ))  # fmt: skip
+    folder = mia("index", "build", str(more)).out.strip()
+    made = 0
+
+    def player(request: Received) -> Fault:
+        nonlocal made
+        fault = Fault(silent=made >= 512)
+        made += len((request.body or {})["input"])
+        return fault
+
+    with Served(player) as server:
+        home.configure(server.url)
+        process = start("index", "embed", folder)
+        server.wait_for(lambda: made > 512)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert "stopped; 512 vectors are kept, and the same command goes on" in err
 
 
 def test_an_index_that_is_not_there_is_code_3(mia: Mia, notes: Path) -> None:

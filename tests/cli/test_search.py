@@ -95,6 +95,24 @@ def test_who_of_the_web_answered_is_said_and_why_not_who_came_before(mia: Mia, h
     assert second.out.startswith("     1.  http://"), "no score of 0 where there is none"
 
 
+def test_a_refusal_of_the_web_is_told_once(
+    mia: Mia, home: Home, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = home.config.read_text()
+    monkeypatch.setenv("TAVILY_API_KEY", "wrong")
+    with ProviderStandIns() as web:
+        home.config.write_text(
+            f'{settings}[search.web]\norder = ["tavily", "searxng"]\n'
+            f'[search.web.tavily]\nbase_url = "{web.at("tavily")}"\n'
+            f'[search.web.searxng]\nbase_url = "{web.at("searxng")}"\n'
+        )
+        said = mia("search", "Franz Kafka", "-k", "1")
+        assert mia("search", "Frida Kahlo", "--web").code == 0
+    refused, answered = said.err.splitlines()
+    assert refused.startswith("tavily: answered 401") and answered == "answered by searxng"
+    assert caplog.records == [], "what is logged is printed too"
+
+
 def test_an_index_and_a_corpus_are_one_too_many(mia: Mia, home: Home, index: str) -> None:
     said = mia("search", "item", "--index", index, "--corpus", str(home.corpus))
     assert said.code == 2 and "exclude each other" in said.err

@@ -66,6 +66,38 @@ def test_what_is_taken_over_is_what_was_computed(folder: Path, out: Path) -> Non
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
+def test_where_chance_ends_is_measured_again_only_if_something_changed(
+    folder: Path, out: Path
+) -> None:
+    def measures() -> bool:
+        told: list[str] = []
+        build(folder, out, say=told.append)
+        return "measuring where chance ends" in told
+
+    labels = folder / "index.jsonl"
+
+    def label(first: str, address: str) -> None:
+        labels.write_text(
+            f'{{"file": "shapes_1.png", "title": "{first}", "url": "{address}"}}\n'
+            '{"file": "shapes_2.png", "title": "Two"}\n'
+        )
+
+    label("One", "https://example.org/1")
+    assert measures()
+    before = Stored(out).manifest
+    label("One", "https://example.org/one")
+    assert not measures() and Stored(out).manifest == before
+    assert Stored(out).rows[0].url == "https://example.org/one"
+    label("Two", "https://example.org/one")
+    assert measures() and Stored(out).manifest.strangers < before.strangers, "they are namesakes"
+    labels.unlink()
+    assert measures()
+    shapes(3).save(folder / "shapes_1.png")
+    assert measures()
+    (folder / "shapes_2.png").unlink()
+    assert measures()
+
+
 def test_new_labels_are_read_though_no_picture_changed(folder: Path, out: Path) -> None:
     build(folder, out)
     (folder / "index.jsonl").write_text(

@@ -65,9 +65,13 @@ def test_a_file_without_passages_and_no_file_at_all_are_refused(tmp_path: Path) 
         list(passages(tmp_path / "gone"))
 
 
-def test_a_folder_is_a_corpus_too(tmp_path: Path) -> None:
+def test_a_folder_is_a_corpus_too_and_so_is_a_document(tmp_path: Path) -> None:
     (tmp_path / "river.md").write_text("It flows.")
-    assert [p.text for p in passages(tmp_path)] == ["It flows."]
+    for source in (tmp_path, tmp_path / "river.md"):
+        assert [p.text for p in passages(source)] == ["It flows."]
+    before = state(tmp_path / "river.md")
+    (tmp_path / "river.md").write_text("It flows no more.")
+    assert state(tmp_path / "river.md") != before
 
 
 def test_a_corpus_is_called_by_its_place_and_known_by_its_state(tmp_path: Path) -> None:

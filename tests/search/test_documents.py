@@ -83,6 +83,25 @@ def test_a_list_of_headings_is_a_text_too() -> None:
     assert list(cut("# Buy milk\n\n# Call Ann\n", "todo")) == ["# Buy milk\n\n# Call Ann"]
 
 
+def test_a_document_that_is_nothing_but_its_title_says_that(tmp_path: Path) -> None:
+    written(tmp_path, milk_dot_md="# Buy milk\n", front_dot_md="---\ntitle: Front\n---\n")
+    assert list(passages(tmp_path)) == [
+        Passage(id="milk.md#1", title="Buy milk", text="# Buy milk")
+    ]  # fmt: skip
+
+
+def test_one_document_is_a_corpus_by_itself(tmp_path: Path) -> None:
+    written(tmp_path, a_dot_md="Seen.", b_dot_md="Not asked for.", empty_dot_txt="")
+    assert [(p.id, p.text) for p in passages(tmp_path / "a.md")] == [("a.md#1", "Seen.")]
+    with pytest.raises(InputError, match=r"empty\.txt has no text$"):
+        list(passages(tmp_path / "empty.txt"))
+    (tmp_path / "latin.txt").write_bytes("Bärnstein".encode("latin-1"))
+    told: list[str] = []
+    with pytest.raises(InputError, match=r"latin\.txt is not UTF-8"):
+        list(passages(tmp_path / "latin.txt", told.append))
+    assert told == []
+
+
 def test_what_stands_between_fences_stays_together() -> None:
     code = "```sh\n# set up\n\nmake\n\n# run\n```"
     assert list(cut(f"Run this:\n\n{code}\n\nDone.", "")) == [f"Run this:\n\n{code}\n\nDone."]
@@ -149,8 +168,10 @@ def test_what_cannot_be_read_is_named_and_left_out_or_is_an_error(tmp_path: Path
 
 def test_a_folder_in_which_nothing_can_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.md").touch()
-    (tmp_path / "latin.txt").write_bytes("Bärnstein".encode("latin-1"))
     with pytest.raises(InputError, match=r"has no text in \.md"):
+        list(passages(tmp_path, lambda _: None))
+    (tmp_path / "latin.txt").write_bytes("Bärnstein".encode("latin-1"))
+    with pytest.raises(InputError, match=r"nothing in .* can be read; first: .*latin\.txt is not"):
         list(passages(tmp_path, lambda _: None))
 
 

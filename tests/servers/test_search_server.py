@@ -184,7 +184,48 @@ def test_a_page_is_scraped_with_and_without_a_goal(tmp_path: Path) -> None:
     assert web.app.corpus.docs[0].passage.text[:40] in plain["markdown_content"]
     assert goal["result"]["extracted_info"]
     assert gone["result"]["success"] is False
-    assert inside.status_code == 502 and web.contacts == 0
+    assert inside.status_code == 422 and web.contacts == 0
+
+
+@pytest.mark.parametrize(
+    "address", ["ftp://example.org/x", "http://example.org:port/", "https://", "nonsense"]
+)
+def test_an_address_that_is_none_is_not_tried_again_and_again(address: str, tmp_path: Path) -> None:
+    with on_the_web(tmp_path) as (asking, url, web):
+        for _ in range(2):
+            scraped = asking.get(f"{url}/web_scrape", params={"url": address})
+            assert scraped.status_code == 422 and "retry_after" not in scraped.json()
+            opened = asking.post(f"{url}/v1/open", json={"address": address})
+            assert opened.status_code == (422 if address.startswith("http") else 404)
+            assert "retry_after" not in opened.json()
+        dead = asking.get(f"{url}/web_scrape", params={"url": f"{web.url}/status/500"})
+    assert dead.status_code == 502 and dead.json()["retry_after"] == 5000
+
+
+def test_a_query_without_words_finds_nothing_on_every_route(tmp_path: Path) -> None:
+    with on_the_web(tmp_path) as (asking, url, web):
+        good = web.app.corpus.docs[0].passage.title
+        rows = asking.post(f"{url}/retrieve", json={"queries": ["Rovigo", ""]}).json()["result"]
+        text = asking.get(f"{url}/search", params=[("q", good), ("q", " ")]).json()["result"]
+        each = [
+            asking.post(f"{url}/v1/search", json={"queries": ["Rovigo", ""], "source": source})
+            for source in ("corpus", "web")
+        ]
+        alone = asking.get(f"{url}/search", params={"q": ""})
+        pictures = asking.get(f"{url}/image_search", params={"q": ""}).json()["result"]
+    assert rows[0] and rows[1] == []
+    first, second = text["results"].split("\n=======\n")
+    assert text["success"] and "## Web Results" in first and second.startswith("No results")
+    for answer in each:
+        _, empty = answer.json()["results"]
+        assert (empty["status"], empty["passages"]) == ("ok", [])
+    assert alone.status_code == 200 and pictures["images"] == []
+
+
+def test_what_topk_may_be_is_said() -> None:
+    with serving(Parts(corpus=ToySearch(TOWNS))) as (asking, url):
+        told = asking.post(f"{url}/retrieve", json={"queries": ["a"], "topk": -1}).json()
+    assert "from 0 to 100" in told["error"]
 
 
 def test_a_document_is_opened_from_the_corpus_and_from_the_web(tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ app = typer.Typer(
 
 Index = Annotated[Path, typer.Argument(help="The index: its folder, or its name in the list.")]
 Source = Annotated[
-    Path, typer.Argument(help="A JSONL file, or a folder of Markdown, text, HTML and PDF.")
+    Path,
+    typer.Argument(help="A JSONL file, a document, or a folder of Markdown, text, HTML and PDF."),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="A file that cannot be read is an error.")]
 _OFTEN = 0.2

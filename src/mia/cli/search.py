@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +16,7 @@ from mia.cli import options
 from mia.cli.index import found_index
 from mia.cli.output import note, print_json
 from mia.errors import ConfigError
+from mia.search import online_lane
 from mia.snippets import snippet
 from mia.team import House
 from mia.types import Passage
@@ -78,11 +82,23 @@ def _found(house: House, query: str, limit: int) -> tuple[Passage, ...]:
         if demo_only(house):
             note(f"searching the demo's corpus; {ELSEWHERE}")
         return house.complete(house.search.search(query, limit))
-    answer = house.complete(house.sources.online.answer(query, limit))
+    with _told_once():
+        answer = house.complete(house.sources.online.answer(query, limit))
     for reason in answer.failed:
         note(reason)
     note(f"answered by {answer.engine or 'nobody: there is no word to search for'}")
     return answer.passages
+
+
+@contextmanager
+def _told_once() -> Generator[None]:
+    """A refusal stands in the answer, or in the error; the log would tell it a second time."""
+    log = logging.getLogger(online_lane.__name__)
+    log.disabled = True
+    try:
+        yield
+    finally:
+        log.disabled = False
 
 
 def demo_only(house: House) -> bool:

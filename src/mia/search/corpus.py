@@ -1,4 +1,4 @@
-"""Corpora as they lie on a disk: a JSONL file, or a folder of documents."""
+"""Corpora as they lie on a disk: a JSONL file, a document, or a folder of documents."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def passages(source: Path, unreadable: Callable[[str], None] | None = None) -> I
     A document of a folder that cannot be read is named to `unreadable` and left out; without it,
     it is an error too. A JSONL file is read whole or not at all.
     """
-    if source.is_dir():
+    if source.is_dir() or (source.is_file() and source.suffix.lower() in documents.KINDS):
         yield from documents.passages(source, unreadable)
     elif source.is_file():
         yield from _jsonl(source)
@@ -50,7 +50,7 @@ def identity(source: Path) -> str:
 def state(source: Path) -> str:
     """Changes when the files of a corpus do."""
     digest = hashlib.sha256()
-    for path in [source] if source.is_file() else documents.files(source):
+    for path in documents.files(source):
         status = path.stat()
         name = path.relative_to(source)
         digest.update(f"{name}:{status.st_size}:{status.st_mtime_ns}\n".encode())

@@ -1,4 +1,4 @@
-"""A folder of documents, cut into passages: Markdown, plain text, HTML and PDF."""
+"""Documents, one or a folder of them, cut into passages: Markdown, plain text, HTML and PDF."""
 
 from __future__ import annotations
 
@@ -55,35 +55,44 @@ class Document(Noun, frozen=True):
     """Its own; None where it has none."""
 
 
-def passages(folder: Path, unreadable: Callable[[str], None] | None = None) -> Iterator[Passage]:
-    """The passages of every document in a folder, called by its path there and a number. Files and
-    folders whose names begin with a dot are passed over.
+def passages(source: Path, unreadable: Callable[[str], None] | None = None) -> Iterator[Passage]:
+    """The passages of a document, or of every document in a folder, called by its path there and a
+    number. Files and folders whose names begin with a dot are passed over.
 
-    A file that cannot be read is named to `unreadable`, with the reason; without it InputError is
-    raised, as for a folder in which nothing can be read.
+    A file of a folder that cannot be read is named to `unreadable`, with the reason; without it
+    InputError is raised, as where nothing can be read.
     """
-    count = 0
-    for path in files(folder):
+    count, first = 0, ""
+    folder = source if source.is_dir() else source.parent
+    for path in files(source):
         try:
             document = read(path)
         except InputError as error:
-            if unreadable is None:
+            if unreadable is None or path == source:
                 raise
             unreadable(str(error))
+            first = first or str(error)
             continue
         name = path.relative_to(folder).as_posix()
         title = document.title or path.stem.replace("_", " ").replace("-", " ")
-        for number, text in enumerate(cut(document.text, title), 1):
+        # a document that is nothing but its title says that
+        texts = list(cut(document.text, title)) or [document.text.strip()]
+        for number, text in enumerate(filter(None, texts), 1):
             count += 1
             yield Passage(id=f"{name}#{number}", title=title, text=text)
+    if not count and first:
+        raise InputError(f"nothing in {source} can be read; first: {first}")
     if not count:
-        raise InputError(f"{folder} has no text in {', '.join(KINDS)} files")
+        kinds = "" if source.is_file() else f" in {', '.join(KINDS)} files"
+        raise InputError(f"{source} has no text{kinds}")
 
 
-def files(folder: Path) -> list[Path]:
-    """The documents of a folder, in the order of their names."""
+def files(source: Path) -> list[Path]:
+    """The documents of a folder, in the order of their names; a document by itself."""
+    if source.is_file():
+        return [source]
     found: list[Path] = []
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in os.walk(source):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths = (Path(place) / name for name in names if not name.startswith("."))
         found += [path for path in paths if path.suffix.lower() in KINDS and path.is_file()]

@@ -110,6 +110,10 @@ class Fetcher:
         """Closes the connections."""
         await self._pool.aclose()
 
+    def check(self, url: str) -> None:
+        """Raises FetchError (refused) for an address that is not asked, whoever answers there."""
+        self._allowed.target(url)
+
     async def get(self, url: str, *, most: int = PAGE, kinds: tuple[str, ...] = PAGES) -> Fetched:
         """What lies at a URL: at most so many unpacked bytes, of one of these media types. Raises
         FetchError."""

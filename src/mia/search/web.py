@@ -21,6 +21,8 @@ _GONE = (404, 410)
 class Fetches(Protocol):
     """The part of `mia.search.fetch.Fetcher` that is needed here."""
 
+    def check(self, url: str) -> None: ...
+
     async def get(self, url: str, *, most: int = ..., kinds: tuple[str, ...] = ...) -> Fetched: ...
 
 
@@ -35,6 +37,10 @@ class WebPages:
         self._reader = reader
         # Waiting here and not in a thread, of which there are few and others need them.
         self._reading = asyncio.Semaphore(AT_ONCE)
+
+    def check(self, address: str) -> None:
+        """Raises FetchError for an address that is none of the web, or not ours to ask."""
+        self._fetcher.check(address)
 
     async def page(self, address: str) -> Passage | None:
         """The document at a URL, under the URL where it lay in the end; None when there is none.

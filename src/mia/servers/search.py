@@ -68,6 +68,10 @@ VERSION = version("mia")
 class Pages(Protocol):
     """Reads addresses of the web."""
 
+    def check(self, address: str) -> None:
+        """Raises SearchError for an address that cannot be asked, whoever answers there."""
+        ...
+
     async def page(self, address: str) -> Passage | None:
         """None where there is nothing. Raises SearchError."""
         ...
@@ -168,7 +172,7 @@ class _Routes:
     async def image_search(
         self,
         request: Request,
-        q: Annotated[str, Query(min_length=1, max_length=MOST_CHARS)],
+        q: Annotated[str, Query(max_length=MOST_CHARS)],
         max_results: Annotated[int, Query(ge=1, le=10)] = 5,
         engine: str | None = None,
     ) -> Response:
@@ -192,7 +196,7 @@ class _Routes:
         """The published gateway's: a page as Markdown, and what in it bears on a goal."""
         began = time.perf_counter()
         with self._metrics.measured("web_scrape"):
-            page = await _there(self._parts.pages).page(url)
+            page = await _page(_there(self._parts.pages), url)
         result = Scraped(
             success=page is not None,
             url=url,
@@ -218,7 +222,7 @@ class _Routes:
             page = await corpus.page(asked.address) if corpus is not None else None
             of_the_web = asked.address.startswith(("http://", "https://"))
             if page is None and pages is not None and of_the_web:
-                page = await pages.page(asked.address)
+                page = await _page(pages, asked.address)
         if page is None:
             told = Failure(request_id=_id(request), error="there is nothing at this address")
             return _json(msgspec.json.encode(told), 404)
@@ -265,6 +269,15 @@ def _there(part: T | None) -> T:
     if part is None:
         raise MissingError("this server has no such source: its settings name none")
     return part
+
+
+async def _page(pages: Pages, address: str) -> Passage | None:
+    """A page of the web. Raises InputError for an address that it is no use to ask again for."""
+    try:
+        pages.check(address)
+    except SearchError as error:
+        raise InputError(str(error)) from error
+    return await pages.page(address)
 
 
 def _id(request: Request) -> str:
