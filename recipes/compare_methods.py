@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from mia.methods import BASELINES
@@ -32,15 +31,15 @@ def main() -> None:
     limit = [] if asked.limit is None else ["--limit", str(asked.limit)]
     name = NAME if asked.limit is None else f"{NAME}-{asked.limit}"
     mia(
-        ["eval", "--data", str(asked.data / "mini"), "--methods", asked.methods]
-        + ["--name", name, "--concurrency", "1", *limit]
-    )
-    mia(["report", name, "--baseline", "none", "--out", str(asked.out / name)])
+        "eval", "--data", asked.data / "mini", "--methods", asked.methods,
+        "--name", name, "--concurrency", 1, *limit,
+    )  # fmt: skip
+    mia("report", name, "--baseline", "none", "--out", asked.out / name)
 
 
-def mia(words: Sequence[str]) -> None:
+def mia(*words: object) -> None:
     """Runs the command line; ends with it where it fails."""
-    ended = subprocess.run([sys.executable, "-m", "mia", *words], check=False)
+    ended = subprocess.run([sys.executable, "-m", "mia", *map(str, words)], check=False)
     if ended.returncode:
         sys.exit(ended.returncode)
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 STREAMS = {"interleaved": [], "transfer": ["--warm", "50"]}
@@ -36,18 +35,18 @@ def main() -> None:
     for stream in asked.streams.split(","):
         name = f"stream-{stream}" if asked.limit is None else f"stream-{stream}-{asked.limit}"
         mia(
-            ["eval", "--data", str(asked.data / "dev/2wikimultihopqa.jsonl")]
-            + ["--order", str(asked.data / f"streams/2wiki_dev_{stream}.jsonl")]
-            + ["--corpus", str(asked.data / "corpus/corpus.jsonl")]
-            + ["--methods", ARMS[stream], "--seed", asked.seeds, "--name", name]
-            + ["--concurrency", "1", *STREAMS[stream], *limit]
-        )
-        mia(["report", name, "--baseline", "none", "--out", str(asked.out / name)])
+            "eval", "--data", asked.data / "dev/2wikimultihopqa.jsonl",
+            "--order", asked.data / f"streams/2wiki_dev_{stream}.jsonl",
+            "--corpus", asked.data / "corpus/corpus.jsonl",
+            "--methods", ARMS[stream], "--seed", asked.seeds, "--name", name,
+            "--concurrency", 1, *STREAMS[stream], *limit,
+        )  # fmt: skip
+        mia("report", name, "--baseline", "none", "--out", asked.out / name)
 
 
-def mia(words: Sequence[str]) -> None:
+def mia(*words: object) -> None:
     """Runs the command line; ends with it where it fails."""
-    ended = subprocess.run([sys.executable, "-m", "mia", *words], check=False)
+    ended = subprocess.run([sys.executable, "-m", "mia", *map(str, words)], check=False)
     if ended.returncode:
         sys.exit(ended.returncode)
 

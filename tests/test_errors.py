@@ -27,6 +27,12 @@ def test_an_extra_is_added_to_the_version_that_is_here() -> None:
     assert adding("web").endswith(f" 'mia[web]=={version('mia')}'"), "a shell takes it as one word"
 
 
+def test_nobody_else_says_how_to_install() -> None:
+    sources = Path(errors.__file__).parent.rglob("*.py")
+    told = [path.name for path in sources if "pip install" in path.read_text(encoding="utf-8")]
+    assert told == ["errors.py"]
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/search.md"])
 def test_the_documents_name_the_version_that_is_here(page: str) -> None:
     text = (Path(__file__).parents[1] / page).read_text(encoding="utf-8")

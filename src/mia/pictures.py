@@ -23,7 +23,7 @@ from pathlib import Path
 from threading import Timer
 from typing import IO, TYPE_CHECKING
 
-from mia.errors import InputError, MissingError, StoreError
+from mia.errors import InputError, MissingError, StoreError, adding
 from mia.types import Noun, Picture
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Decoder:
     def __init__(self, seconds: float = _SECONDS) -> None:
         """Each picture may take so many seconds. Raises MissingError without Pillow."""
         if find_spec("PIL") is None:
-            raise MissingError("pictures need Pillow; run: pip install 'mia[images]'")
+            raise MissingError(f"pictures need Pillow; run: {adding('images')}")
         self._seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mia import config
 from mia.config import Loaded
 from mia.demo import world
-from mia.errors import InputError, MissingError
+from mia.errors import InputError
 from mia.image_search.cached import CachedImages
 from mia.image_search.encoder import Encoder
 from mia.image_search.first_of import FirstOf
@@ -106,7 +106,7 @@ class Sources:
         if is_index(chosen):
             return chosen
         if not chosen.exists():
-            raise MissingError(f"no corpus at {chosen}")
+            raise InputError(f"no corpus at {chosen}")
         folder = self._folder / "indexes" / corpus.identity(chosen)
         keep(chosen, folder, self.say)
         return folder

@@ -20,7 +20,7 @@ from mia.captioners.by_search import BySearch
 from mia.captioners.none import Blind
 from mia.config import Loaded
 from mia.engines import Engines
-from mia.errors import ConfigError, MissingError
+from mia.errors import ConfigError, MissingError, adding
 from mia.executor import Executor
 from mia.executors.react.loop import React, Seen
 from mia.executors.react.native import Native
@@ -139,7 +139,7 @@ class House:
             from mia.memories.workflow.postgres import PostgresStore
         except ImportError as error:
             raise MissingError(
-                "a memory on Postgres needs psycopg; run: pip install 'mia[postgres]'"
+                f"a memory on Postgres needs psycopg; run: {adding('postgres')}"
             ) from error
         return PostgresStore(address, password=password)
 

@@ -48,6 +48,20 @@ def test_an_index_is_built_listed_and_shown(mia: Mia, notes: Path) -> None:
         assert looked["bytes"] > 1000 and not looked["stale"] and looked["seconds"] < 600
 
 
+def test_a_list_that_is_piped_is_not_cut(mia: Mia, home: Home) -> None:
+    notes = home.folder / ("a long name " * 10).strip()
+    notes.mkdir()
+    (notes / "a.md").write_text("Item 3.")
+    mia("index", "build", str(notes))
+    listed = mia("index", "list").out
+    assert str(notes) in listed and len(listed.splitlines()) == 2
+
+
+def test_a_build_that_fails_leaves_nothing(mia: Mia, home: Home) -> None:
+    assert mia("index", "build", str(home.questions)).code == 2
+    assert list((home.data / "indexes").iterdir()) == []
+
+
 def test_an_index_follows_its_source(mia: Mia, notes: Path) -> None:
     folder = mia("index", "build", str(notes)).out.strip()
     (notes / "cellar.md").unlink()

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from tests.cli.playing import Home
 from tests.report.making import lifelike, questions, results, scored
 
+from mia.errors import adding
 from mia.evaluate import Folder, Results
 from mia.report.summary import Summary, summarise
 from mia.types import decode
@@ -142,7 +143,7 @@ def test_what_is_not_installed_is_named_with_how_to_get_it(missing: str, tmp_pat
         [sys.executable, "-c", WITHOUT, missing, str(tmp_path)],
         capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True,
     )  # fmt: skip
-    assert f"need {missing}; run: pip install 'mia[eval]'" in said.stdout
+    assert f"need {missing}; run: {adding('eval')}" in said.stdout
 
 
 def test_the_tables_need_neither_figures_nor_pages() -> None:

@@ -169,7 +169,7 @@ def test_whoever_is_offline_is_told_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(INSTALLED, reason="datasets is installed")
 def test_without_the_library_it_says_how_to_install_it() -> None:
-    with pytest.raises(MissingError, match=r"pip install 'mia\[data\]'.*--from FILE"):
+    with pytest.raises(MissingError, match=r"pip install 'mia\[data\]==.*--from FILE"):
         Hub(known("hotpotqa"))
 
 

@@ -139,7 +139,7 @@ def test_a_folder_of_nothing_readable_leaves_the_index_that_is_there(
         build(bad, out)
     assert Stored(out).manifest.pictures == 2
     left = sorted(path.name for path in out.parent.iterdir())
-    assert left == [".mia-images.lock", "bad", "folder", "index"]
+    assert left == ["bad", "folder", "index"]
 
 
 def test_nothing_but_an_index_is_replaced(folder: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,22 @@ async def test_rows_are_unit_vectors_and_empty_texts_are_zeros(minilm: MiniLM) -
     assert rows.dtype == np.float32
     assert np.linalg.norm(rows, axis=1) == pytest.approx([1, 0, 1, 0], abs=1e-5)
     assert (await minilm.embed([])).shape == (0, DIMENSIONS)
+
+
+async def test_who_is_stopped_does_not_wait_for_all_texts(minilm: MiniLM) -> None:
+    texts = [f"question {number} " + "and more " * 40 for number in range(160)]
+    began = time.monotonic()
+    await minilm.embed(texts)
+    whole = time.monotonic() - began
+    asked = asyncio.create_task(minilm.embed(texts))
+    await asyncio.sleep(whole / 20)
+    asked.cancel()
+    began = time.monotonic()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    # the one thread of the pool is free again when the batch that it is at has ended
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert time.monotonic() - began < whole / 2
 
 
 async def test_a_text_has_one_vector_whatever_is_embedded_beside_it(minilm: MiniLM) -> None:

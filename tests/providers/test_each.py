@@ -291,5 +291,5 @@ def test_ddgs_that_is_not_installed_says_how_to_get_it() -> None:
     if find_spec("ddgs") is not None:
         assert DDGS().name == "ddgs"
     else:
-        with pytest.raises(MissingError, match=r"pip install 'mia\[ddgs\]'"):
+        with pytest.raises(MissingError, match=r"pip install 'mia\[ddgs\]=="):
             DDGS()

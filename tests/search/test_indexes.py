@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -147,8 +148,34 @@ def test_a_first_build_that_fails_leaves_no_index_and_does_not_hinder(tmp_path: 
 
     with pytest.raises(ZeroDivisionError):
         build(half(), folder)
-    assert not is_index(folder) and generations(folder) == []
+    assert not folder.exists(), "nothing is left"
     assert build([EMMA], folder) == 1
+
+
+def test_who_waits_for_a_first_build_that_fails_builds(tmp_path: Path) -> None:
+    folder, begun, failing = tmp_path / "index", threading.Event(), threading.Event()
+
+    def half() -> Iterator[Passage]:
+        yield TALE
+        begun.set()
+        failing.wait(10)
+        raise ZeroDivisionError
+
+    def fail() -> None:
+        with suppress(ZeroDivisionError):
+            build(half(), folder)
+
+    threads = [threading.Thread(target=fail)]
+    threads[0].start()
+    begun.wait(10)
+    threads += [threading.Thread(target=build, args=([EMMA, RIVER], folder)) for _ in range(3)]
+    for thread in threads[1:]:
+        thread.start()
+        thread.join(0.1)
+    failing.set()
+    for thread in threads:
+        thread.join(30)
+    assert held(folder) == {EMMA, RIVER} and len(generations(folder)) == 1
 
 
 _FOREVER = """

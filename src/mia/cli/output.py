@@ -11,13 +11,17 @@ import msgspec
 if TYPE_CHECKING:
     from rich.console import Console
 
+_WIDE = 10_000
+"""Characters of a line that nobody looks at on a terminal: no cell is cut for whoever reads it."""
+
 
 @cache
 def console(err: bool = False) -> Console:
-    """A rich console; without colours and boxes' width when piped."""
+    """A rich console; without colours and as wide as what it shows when piped."""
     from rich.console import Console
 
-    return Console(stderr=err, highlight=False, soft_wrap=not sys.stdout.isatty())
+    piped = not sys.stdout.isatty()
+    return Console(stderr=err, highlight=False, soft_wrap=piped, width=_WIDE if piped else None)
 
 
 def note(text: str) -> None:

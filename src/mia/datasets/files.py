@@ -12,7 +12,7 @@ from typing import Protocol, cast
 import msgspec
 
 from mia.datasets.dataset import Raw
-from mia.errors import InputError, MissingError
+from mia.errors import InputError, MissingError, adding
 from mia.types import Noun
 
 KINDS = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv")
@@ -95,7 +95,7 @@ def _parquet(path: Path) -> Iterator[Raw]:
     try:
         from pyarrow import ArrowException, parquet  # type: ignore[import-not-found]
     except ImportError as error:
-        raise MissingError("Parquet needs pyarrow; run: pip install 'mia[data]'") from error
+        raise MissingError(f"Parquet needs pyarrow; run: {adding('data')}") from error
     refused = cast(type[Exception], ArrowException)
     try:
         table = cast(_Table, parquet.ParquetFile(path))  # type: ignore[reportUnknownMemberType]

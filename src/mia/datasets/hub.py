@@ -15,7 +15,7 @@ from typing import Protocol, cast
 import httpx2
 
 from mia.datasets.dataset import DataSet, Raw, Split
-from mia.errors import MissingError
+from mia.errors import MissingError, adding
 
 _SECONDS = 20.0
 """For the first answer of the hub: whoever is offline should know it soon."""
@@ -71,7 +71,7 @@ class Hub:
             )
         if find_spec("datasets") is None:
             raise MissingError(
-                "the hub needs the datasets library; run: pip install 'mia[data]', or give a file:"
+                f"the hub needs the datasets library; run: {adding('data')}, or give a file:"
                 f" mia data get {data_set.name} --from FILE"
             )
 

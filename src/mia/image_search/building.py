@@ -73,7 +73,7 @@ def build(folder: Path, out: Path, encoder: Encoder | None = None, say: Say = si
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not is_index(out)):
         raise ConfigError(f"{out} is there already and is no image index; choose another place")
     held = labelled(folder)
-    with alone(out.parent / _LOCK):
+    with alone(lock := out.parent / _LOCK):
         fresh = out.with_name(f".{out.name}.building")
         shutil.rmtree(fresh, ignore_errors=True)  # what a killed process left
         fresh.mkdir(parents=True)
@@ -82,6 +82,7 @@ def build(folder: Path, out: Path, encoder: Encoder | None = None, say: Say = si
             _swap(fresh, out)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
+            lock.unlink(missing_ok=True)  # who waits for it takes the next one
     return built
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mia.errors import MissingError
+from mia.errors import MissingError, installing
 
 DIMENSIONS = 384
 _MAX_TOKENS = 256
@@ -41,9 +41,6 @@ class MiniLM:
 
     async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """One unit row a text, [texts, dimensions]; an empty text is a row of zeros."""
-        return await asyncio.to_thread(self._embed, tuple(texts))
-
-    def _embed(self, texts: tuple[str, ...]) -> NDArray[np.float32]:
         rows = np.zeros((len(texts), DIMENSIONS), dtype=np.float32)
         filled = [index for index, text in enumerate(texts) if text.strip()]
         filled.sort(
@@ -51,7 +48,8 @@ class MiniLM:
         )  # alike lengths share a batch: less padding
         for start in range(0, len(filled), _BATCH):
             batch = filled[start : start + _BATCH]
-            rows[batch] = self._batch([texts[index] for index in batch])
+            # a thread cannot be stopped: who is cancelled waits for one batch, not for all
+            rows[batch] = await asyncio.to_thread(self._batch, [texts[index] for index in batch])
         return rows
 
     def _batch(self, texts: list[str]) -> NDArray[np.float32]:
@@ -73,7 +71,7 @@ def _load(folder: Path) -> tuple[Any, Any]:
         from tokenizers import Tokenizer
     except ImportError as error:
         raise MissingError(
-            f"MiniLM needs {error.name}; run: pip install onnxruntime tokenizers"
+            f"MiniLM needs {error.name}; run: {installing('onnxruntime', 'tokenizers')}"
         ) from error
     runtime: Any = onnxruntime
     options = runtime.SessionOptions()

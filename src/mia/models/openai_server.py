@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
 import msgspec
 
-from mia.errors import ConfigError, MissingError, ModelError
+from mia.errors import ConfigError, MissingError, ModelError, installing
 from mia.retry import Retry, Transient, asked_wait, transient_status
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class OpenAIServer:
             from openai import AsyncOpenAI, Timeout
         except ImportError as error:
             raise MissingError(
-                "models behind a URL need the openai package; run: pip install openai"
+                f"models behind a URL need the openai package; run: {installing('openai')}"
             ) from error
         self.client = AsyncOpenAI(
             base_url=base_url,

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from mia.errors import MissingError
+from mia.errors import MissingError, adding
 from mia.provider import Found, FoundImages, ProviderError, WebImage, Why
 from mia.provider_text import Locale, address, listed, locale, passage, tidy
 
@@ -117,5 +117,5 @@ def _installed() -> Engine:
     try:
         from ddgs import DDGS as Installed  # type: ignore[import-not-found]
     except ImportError as error:
-        raise MissingError("ddgs is not installed; run: pip install 'mia[ddgs]'") from error
+        raise MissingError(f"ddgs is not installed; run: {adding('ddgs')}") from error
     return Installed(timeout=int(_SECONDS))  # type: ignore[no-any-return]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from mia.errors import MissingError
+from mia.errors import MissingError, adding
 from mia.report import plots, svg
 from mia.report.summary import Summary
 
@@ -87,7 +87,7 @@ def _matplotlib(salt: str) -> Generator[None]:
     try:
         import matplotlib
     except ImportError as error:
-        raise MissingError("figures need matplotlib; run: pip install 'mia[eval]'") from error
+        raise MissingError(f"figures need matplotlib; run: {adding('eval')}") from error
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": salt}), warnings.catch_warnings():  # pyright: ignore[reportArgumentType]
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         yield

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mia import render
-from mia.errors import MissingError
+from mia.errors import MissingError, adding
 from mia.report.figures import Drawn
 from mia.report.sheets import answers, facts, sheets
 from mia.report.summary import Report
@@ -43,7 +43,7 @@ def _environment() -> Environment:
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as error:
-        raise MissingError("reports need jinja2; run: pip install 'mia[eval]'") from error
+        raise MissingError(f"reports need jinja2; run: {adding('eval')}") from error
     return Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -110,11 +110,16 @@ def build(passages: Iterable[Passage], folder: Path, source: str = "") -> int:
     """
     folder = folder.resolve()
     _claim(folder)
-    with alone(folder / _LOCK), _pending(folder, afresh=True) as pending:
-        sources = (_source(source),) if source else ()
-        for passage in passages:
-            pending.add(passage)
-        return pending.publish(sources).passages
+    with alone(folder / _LOCK):
+        try:
+            with _pending(folder, afresh=True) as pending:
+                sources = (_source(source),) if source else ()
+                for passage in passages:
+                    pending.add(passage)
+                return pending.publish(sources).passages
+        finally:
+            if not is_index(folder):
+                _abandon(folder)
 
 
 def add(folder: Path, passages: Iterable[Passage], source: str = "") -> Change:
@@ -211,11 +216,21 @@ def _merged(sources: Sequence[Source], unreadable: Unreadable | None) -> Iterato
 
 def _claim(folder: Path) -> None:
     """Raises ConfigError for a place that holds something else, which would be lost."""
-    taken = folder.is_file() or (folder.is_dir() and any(folder.iterdir()))
-    # asked after that: somebody else may be just beginning to build here
-    ours = is_index(folder) or (folder / _LOCK).is_file()
-    if taken and not ours:
+    # in this order, for somebody else may be just beginning to build here, or giving it up
+    if not (_empty(folder) or is_index(folder) or (folder / _LOCK).is_file() or _empty(folder)):
         raise ConfigError(f"{folder} is there already and is no index; choose another place")
+
+
+def _empty(folder: Path) -> bool:
+    return not folder.is_file() and not any(folder.glob("*"))
+
+
+def _abandon(folder: Path) -> None:
+    """Removes what is left of a first build that did not come to its end. Its lock is held, and who
+    waits for it begins a folder of their own."""
+    (folder / _LOCK).unlink(missing_ok=True)
+    with suppress(OSError):  # somebody else has begun
+        folder.rmdir()
 
 
 def _writable(folder: Path) -> Path:

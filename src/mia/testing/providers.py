@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec.structs import replace
 
-from mia.errors import MissingError
+from mia.errors import MissingError, adding
 from mia.testing.faults import Fault
 from mia.testing.providers_corpus import Corpus, Doc, addressed, hostile
 from mia.testing.providers_modes import (
@@ -254,9 +254,7 @@ class ProviderStandIns:
             import uvicorn
             from uvicorn.protocols.http.h11_impl import H11Protocol
         except ImportError as failure:
-            raise MissingError(
-                "stand-ins need uvicorn; run: pip install 'mia[server]'"
-            ) from failure
+            raise MissingError(f"stand-ins need uvicorn; run: {adding('server')}") from failure
         app = self.app
 
         class Protocol(H11Protocol):
