@@ -249,8 +249,9 @@ class Field:
 
 def check(names: Sequence[str], house: House, warm: int | None) -> None:
     """Raises InputError for a method that there is none of, or two of, or whose warm-up is not set,
-    ConfigError for one that these settings cannot field, and MissingError for one whose library is
-    not installed."""
+    ConfigError for one that these settings cannot field or judge, and MissingError for one whose
+    library is not installed."""
+    house.judge()
     stems: set[str] = set()
     for name in names:
         if name == "mem0":

@@ -79,6 +79,28 @@ def test_a_killed_evaluation_goes_on_by_its_name_alone(mia: Mia, home: Home, sta
     assert len(after) == len(set(after)) == 16 and before <= set(after)
 
 
+def test_it_goes_on_from_any_folder(
+    mia: Mia, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home.questions.parent)
+    corpus = ("--corpus", str(home.corpus.relative_to(home.questions.parent)))
+    name = ("--methods", "none", "--limit", "1", "--name", "trial")
+    assert mia("eval", "--data", home.questions.name, *corpus, *name).code == 0
+    monkeypatch.chdir(tmp_path.parent)
+    assert mia("eval", "--resume", "trial").code == 0
+
+
+def test_a_judge_that_cannot_be_had_is_told_before_anything_begins(mia: Mia, home: Home) -> None:
+    settings = home.config.read_text()
+    named = settings.replace("[models.default]", "[models.planner]")
+    (at,) = (part for part in settings.split("[") if part.startswith("models.default"))
+    executor = at.replace("models.default]", "[models.executor]")
+    home.config.write_text(f"{named}\n{executor}")
+    said = mia(*asked(home, "--methods", "none", "--judge", "reference"))
+    assert said.code == 2 and "the reference judge needs an endpoint" in said.err
+    assert not (home.data / "evaluations").exists()
+
+
 def test_ctrl_c_says_how_to_go_on(home: Home, start: Start) -> None:
     process = start(*asked(home, "--methods", "mia"))
     folder = Folder(home.data / "evaluations" / "trial")
@@ -123,7 +145,7 @@ def test_a_method_of_ones_own_is_a_file_with_two_functions(
         (("--judge", "me"), "there is no judge 'me'; there are auto, exact"),
         (("--seed", "one"), "--seed takes numbers"),
         (("--name", "../up"), "is no name"),
-        (("--order", "nowhere.jsonl"), "no order of questions at nowhere.jsonl"),
+        (("--order", "nowhere.jsonl"), "no order of questions at"),
         (("--resume", "gone"), "there is no evaluation 'gone'"),
     ],
 )

@@ -19,6 +19,7 @@ from mia import evaluate
 from mia.cli import options
 from mia.cli.eval_progress import Progress
 from mia.cli.output import console, note, print_json
+from mia.cli.search import ELSEWHERE, demo_only
 from mia.config import Loaded
 from mia.datasets import jsonl
 from mia.datasets.named import Data, named
@@ -123,8 +124,9 @@ def eval_(
         command = _command(Folder(shelf / resume))
     elif data is not None:
         command = Command(
-            data=data, methods=_methods(methods), limit=limit, seeds=_seeds(seeds), order=order,
-            warm=warm, judge=judge, corpus=str(corpus) if corpus else None, web=web,
+            data=_absolute(data), methods=_methods(methods), limit=limit, seeds=_seeds(seeds),
+            order=order if order == "file" else str(Path(order).resolve()), warm=warm, judge=judge,
+            corpus=_absolute(str(corpus)) if corpus else None, web=web,
         )  # fmt: skip
     else:
         raise InputError("say what to ask: --data mini (or --resume NAME); see: mia eval --list")
@@ -149,6 +151,8 @@ def _run(
         questions, evaluation = asking.questions, _evaluation(command, asking, house, name)
         folder = Folder(shelf / evaluation.name)
         evaluation = _begun(folder, evaluation, command, questions)
+        if demo_only(house):
+            note(f"searching the demo's corpus; {ELSEWHERE}")
         journal = folder.journal()
         with (
             journal.alone(evaluation.name),
@@ -272,9 +276,15 @@ def _judged(loaded: Loaded, judge: str | None) -> Loaded:
     return msgspec.structs.replace(loaded, settings=changed)
 
 
+def _absolute(said: str) -> str:
+    """A path that holds from everywhere, or the name as it was said."""
+    return str(Path(said).resolve()) if Path(said).exists() else said
+
+
 def _methods(said: str) -> tuple[str, ...]:
     names = [name.strip() for name in said.split(",") if name.strip()]
-    every = [each for name in names for each in _GROUPS.get(name, (name,))]
+    every = [_absolute(each) if each.endswith(".py") else each
+             for name in names for each in _GROUPS.get(name, (name,))]  # fmt: skip
     return tuple(dict.fromkeys(every))
 
 
