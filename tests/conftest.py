@@ -22,6 +22,16 @@ HOMES = (
 )
 
 
+def _forget_the_user() -> None:
+    """A test must not write to the home of whoever runs it, nor ask the web with their keys."""
+    for name in tuple(os.environ):
+        if name.startswith("MIA_") or name.endswith("_API_KEY"):
+            del os.environ[name]
+
+
+_forget_the_user()
+
+
 @pytest.fixture(scope="session")
 def real_home() -> Path:
     """A home with the embedded models; the test is skipped where there is none."""
