@@ -24,7 +24,7 @@ FLOORS: dict[str, int] = {
     "config": 3, "memories": 3, "planners": 3, "executors": 3, "judges": 3, "datasets": 3,
     "routers": 3, "captioners": 3, "demo": 3, "journal": 3, "calibration": 2,
     "solve": 4,
-    "testing": 5, "evaluate": 5,
+    "testing": 5, "evaluate": 5, "training": 5,
     "remote": 6, "sources": 6, "engines": 6, "team": 6, "report": 6,
     "methods": 6,
     "servers": 7, "cli": 7, "door": 7, "__main__": 8, "__init__": 8,
