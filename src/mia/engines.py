@@ -23,6 +23,7 @@ from mia.models.recorded import (
     ReplayModel,
     Tape,
 )
+from mia.models.shared import Replies, SharedModel
 from mia.retry import Policy, Retry
 
 ADAPTERS = ("planner", "reader")
@@ -39,6 +40,8 @@ class Engines:
     replayed: Tape | None
     connections: AsyncExitStack
     """Closes what talks to servers, in the loop that it talked in."""
+    replies: Replies | None = None
+    """What was asked already, where greedy calls are made once."""
 
     def endpoint(self, role: str) -> Endpoint | None:
         """The endpoint that plays a role; None where the embedded model does. `default` is whoever
@@ -58,7 +61,10 @@ class Engines:
         if self.replayed is not None:
             return ReplayModel(self.replayed, role)
         endpoint = self.endpoint(role)
-        model = self.engine.role(adapter) if endpoint is None else self._remote(endpoint)
+        model: Model = self.engine.role(adapter) if endpoint is None else self._remote(endpoint)
+        if self.replies is not None:
+            name = adapter or "" if endpoint is None else f"{endpoint.base_url} {endpoint.model}"
+            model = SharedModel(model, self.replies, name)
         return RecordedModel(model, self.recorded, role) if self.recorded is not None else model
 
     def _remote(self, endpoint: Endpoint) -> OpenAICompatible:

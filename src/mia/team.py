@@ -49,6 +49,7 @@ from mia.models.recorded import (
     ReplaySearch,
     Tape,
 )
+from mia.models.shared import Replies
 from mia.planner import Planner
 from mia.planners.conversational import SAMPLING as PROSE
 from mia.planners.conversational import Conversational
@@ -93,6 +94,8 @@ class House:
     """A tape to write every model, embedder and search call to."""
     replay: Path | None = None
     """A tape to take them all from; nothing is loaded or asked then."""
+    replies: Replies | None = None
+    """Where greedy calls that were made are kept, so that they are made once; None to make each."""
     _open: ExitStack = field(default_factory=ExitStack)
     _connections: AsyncExitStack = field(default_factory=AsyncExitStack)
     _runner: asyncio.Runner = field(default_factory=asyncio.Runner)
@@ -149,6 +152,7 @@ class House:
         return Engines(
             loaded=self.loaded, shown=lambda picture: self.sources.pictures.data_url(picture),
             recorded=self._recorded, replayed=self._replayed, connections=self._connections,
+            replies=self.replies,
         )  # fmt: skip
 
     @property

@@ -27,6 +27,7 @@ from mia.datasets.order import read_order
 from mia.errors import ConfigError, InputError
 from mia.evaluate import Arm, Evaluation, Folder
 from mia.methods import ABLATION, BASELINES, METHODS, Field, check, method
+from mia.models.shared import Replies
 from mia.team import House
 from mia.types import Noun, Question, encode
 
@@ -145,7 +146,8 @@ def _run(
     loaded = _judged(loaded, command.judge)
     data = named(command.data, loaded.settings.folder)
     corpus = Path(command.corpus) if command.corpus else data.corpus
-    with options.house(loaded, None if command.web else corpus, web=command.web) as house:
+    replies, corpus = Replies(), None if command.web else corpus
+    with options.house(loaded, corpus, web=command.web, replies=replies) as house:
         check(command.methods, house, warm=command.warm)
         asking = _asked(command, data, house)
         questions, evaluation = asking.questions, _evaluation(command, asking, house, name)
@@ -157,7 +159,7 @@ def _run(
         with (
             journal.alone(evaluation.name),
             Field(house, folder.memories, questions) as field,
-            Progress(evaluation, folder, budget, shown=not as_json) as progress,
+            Progress(evaluation, folder, budget, replies, shown=not as_json) as progress,
         ):
             try:
                 house.complete(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from mia.cli.output import console
 from mia.evaluate import Arm, Evaluation, Folder
 from mia.journal import Entry
+from mia.models.shared import Replies
 from mia.types import Usage, VerdictValue
 
 
@@ -39,9 +40,16 @@ class Progress:
     """Counts episodes and money, and shows both."""
 
     def __init__(
-        self, evaluation: Evaluation, folder: Folder, budget: float | None, *, shown: bool
+        self,
+        evaluation: Evaluation,
+        folder: Folder,
+        budget: float | None,
+        replies: Replies,
+        *,
+        shown: bool,
     ) -> None:
-        """`budget` is in US dollars, over all arms and over what was done before."""
+        """`budget` is in US dollars, over all arms and over what was done before; `replies` knows
+        what of it was not spent."""
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -53,6 +61,7 @@ class Progress:
 
         self.broke = False
         self._budget = budget
+        self._replies = replies
         self._arms = {arm.run: Standing() for arm in evaluation.arms}
         self._bars = Bars(
             TextColumn("{task.fields[arm]}"), BarColumn(24), MofNCompleteColumn(),
@@ -82,6 +91,6 @@ class Progress:
         standing = self._arms[arm.run]
         standing.add(entry)
         self._bars.update(self._tasks[arm.run], advance=1, description=str(standing))
-        spent = sum(each.usage.money for each in self._arms.values())
+        spent = sum(each.usage.money for each in self._arms.values()) - self._replies.saved
         self.broke = self._budget is not None and spent >= self._budget
         return not self.broke

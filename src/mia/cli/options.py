@@ -15,6 +15,7 @@ from mia.config import Loaded, load
 from mia.engines import missing_models
 from mia.errors import ConfigError, InputError, MissingError
 from mia.memories.workflow.store import Store
+from mia.models.shared import Replies
 from mia.search.indexes import is_index
 from mia.team import House
 
@@ -91,6 +92,7 @@ def house(
     record: Path | None = None,
     replay: Path | None = None,
     web: bool = False,
+    replies: Replies | None = None,
 ) -> House:
     """The parts these settings describe. Raises MissingError that says how to fetch a model,
     ConfigError for options that exclude each other, and InputError for a corpus that is not
@@ -103,7 +105,9 @@ def house(
     if missing:
         raise MissingError(f"{missing[0]} is not here yet; run: mia models get {' '.join(missing)}")
     place = corpus_of(loaded, corpus)
-    return House(loaded, corpus=place, web=web, say=note, record=record, replay=replay)
+    return House(
+        loaded, corpus=place, web=web, say=note, record=record, replay=replay, replies=replies
+    )
 
 
 def opened(

@@ -33,8 +33,6 @@ class Row(Noun, frozen=True):
     usage: Usage
     """Of answering, what recalling cost included."""
     remembering: Usage
-    seconds: float
-    """Wall time of answering, and of the models that remembering waited for."""
     memories: float | None
     """At the end of an arm, on average over the seeds; None where none are kept, or not known."""
     memory_bytes: float | None
@@ -106,7 +104,6 @@ def _row(
         failed=sum(episode.final.failed for episode in episodes),
         usage=usage,
         remembering=remembering,
-        seconds=sum(episode.seconds for episode in episodes) + remembering.seconds,
         memories=sum(size.memories for size in sizes) / len(sizes) if sizes else None,
         memory_bytes=sum(size.bytes for size in sizes) / len(sizes) if sizes else None,
     )

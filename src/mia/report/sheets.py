@@ -56,8 +56,8 @@ def cost(summary: Summary) -> Sheet:
     return Sheet(
         "cost",
         "What it cost",
-        "Means of one question, recalling and remembering included; seconds are wall time of "
-        "answering and the models' time of remembering; $ by the prices in the settings; of which "
+        "Means of one question, recalling and remembering included; seconds are what models "
+        "took, not wall time; $ by the prices in the settings; of which "
         "memory: the tokens of remembering; memories and kB at the end of an arm.",
         ("method", "calls", "tokens in", "tokens out", "of which memory", "seconds", "$",
          "$ in all", "memories", "kB"),
@@ -251,7 +251,7 @@ def _cost(row: Row) -> tuple[str, ...]:
     return (
         f"{each(whole.calls):.1f}", f"{each(whole.prompt_tokens):,.0f}",
         f"{each(whole.completion_tokens):,.0f}", f"{each(row.remembering.tokens):,.0f}",
-        f"{each(row.seconds):.1f}", f"{each(whole.money):.5f}", f"{whole.money:.2f}",
+        f"{each(whole.seconds):.1f}", f"{each(whole.money):.5f}", f"{whole.money:.2f}",
         _whole(row.memories), _whole(size),
     )  # fmt: skip
 
