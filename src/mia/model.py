@@ -1,4 +1,5 @@
-"""The contracts of models: chat models and embedders, and the one way to ask for a typed reply."""
+"""The contracts of models: chat models, trainable policies and embedders, and the one way to ask
+for a typed reply."""
 
 from __future__ import annotations
 
@@ -90,6 +91,29 @@ class Model(Protocol):
         tools: Sequence[ToolSpec] = (),
     ) -> Reply:
         """Raises ModelError when there is no complete reply within the model's deadline."""
+        ...
+
+
+class Generation(Noun, frozen=True):
+    """What a policy sampled."""
+
+    ids: tuple[int, ...]
+    """With the end of turn, where it came to one."""
+    logprobs: tuple[float, ...]
+    """Natural logarithm of each token's probability, temperature included, when it was sampled."""
+    version: int
+    """Of the policy."""
+    truncated: bool = False
+    """It ran into its token limit."""
+
+
+class Policy(Protocol):
+    """A trainable model: token ids in, token ids out. What was sampled is what is learned from, so
+    no text stands between."""
+
+    async def sample(self, prompt_ids: Sequence[int], sampling: Sampling, seed: int) -> Generation:
+        """At least one token. Equal seeds draw equally; `sampling.stop` is not looked at. Raises
+        ModelError when nothing could be sampled."""
         ...
 
 
