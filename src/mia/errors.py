@@ -75,6 +75,13 @@ class StoreError(MIAError):
     exit_code = 5
 
 
+class TrainingError(MIAError):
+    """A run of training that cannot go on; what was published before stands."""
+
+    code = "training"
+    exit_code = 6
+
+
 class BudgetError(MIAError):
     """A run that used up its calls, tokens, bytes, time or money."""
 

@@ -24,6 +24,7 @@ from mia.errors import ConfigError, MissingError, adding
 from mia.executor import Executor
 from mia.executors.react.loop import React, Seen
 from mia.executors.react.native import Native
+from mia.executors.react.protocol import ReactProtocol
 from mia.executors.react.tagged import Tagged
 from mia.executors.stepwise.executor import Stepwise
 from mia.executors.stepwise.reader import ModelReader
@@ -270,10 +271,10 @@ class House:
         model = self.engines.model("planner", "planner" if self.stepwise else None)
         count = self.settings.planner.candidates
         if count == 1:
-            return self._planner(model)
+            return self.planner_on(model)
         return Routed(
-            self._planner(model),
-            self._planner(model, _EXPLORING),
+            self.planner_on(model),
+            self.planner_on(model, _EXPLORING),
             self.router(),
             self.plan_memory if memory else NoPlanMemory(),
             count,
@@ -282,9 +283,10 @@ class House:
     def untrained_planner(self) -> Planner:
         """A planner on the model as it came: the default endpoint, or the embedded one without its
         adapter."""
-        return self._planner(self.engines.model("default"))
+        return self.planner_on(self.engines.model("default"))
 
-    def _planner(self, model: Model, temperature: float = 0.0) -> Planner:
+    def planner_on(self, model: Model, temperature: float = 0.0) -> Planner:
+        """The planner of these settings, on a model of somebody's choice."""
         if self.stepwise:
             return StepwisePlanner(model, replace(TYPED, temperature=temperature))
         return Conversational(model, replace(PROSE, temperature=temperature))
@@ -298,9 +300,16 @@ class House:
         return ByModel(self.engines.model("manager"))
 
     def executor(self) -> Executor:
-        stepwise, passages = self.stepwise, self.settings.search.passages
-        search, model = self.search, self.engines.model("executor", "reader")
-        if stepwise:
+        """Who carries plans out."""
+        model = self.engines.model("executor", "reader" if self.stepwise else None)
+        native = self.settings.executor.protocol == "native"
+        return self.executor_on(model, Native() if native else Tagged())
+
+    def executor_on(self, model: Model, protocol: ReactProtocol) -> Executor:
+        """The executor of these settings, on a model of somebody's choice; `protocol` is how it
+        calls tools where plans are in prose."""
+        search, passages = self.search, self.settings.search.passages
+        if self.stepwise:
             return Stepwise(
                 ModelReader(model), [TextSearch(search, passages)], self.settings.budget
             )
@@ -316,7 +325,7 @@ class House:
             model,
             tools,
             self.settings.budget,
-            Native() if self.settings.executor.protocol == "native" else Tagged(),
+            protocol,
         )
 
     def judge(self) -> Judge:

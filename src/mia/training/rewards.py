@@ -22,7 +22,7 @@ from typing import Literal
 
 import msgspec
 
-from mia.errors import ConfigError, ModelError
+from mia.errors import BudgetError, ConfigError, ModelError
 from mia.reading import read_json, split_thought
 from mia.types import Episode, Noun, ToolCall, Turn, Verdict, VerdictValue
 
@@ -89,12 +89,15 @@ def planner_reward(rollout: Rollout, *, variant: Variant = "paper") -> Parts | N
     decision: the goal was said to be met and the first answer is right, or neither. It is read from
     the episode's Reflection, whoever made it; without one it is 0.
 
-    There is no bonus for replanning. The published code differs: a conversation that stops short
+    A plan that could not be read, even after asking again, is worth 0. There is no bonus for
+    replanning. The published code differs: a conversation that stops short
     of its end, as a truncated one does (neither 3 nor 6 messages), has reward 0, which is what
     `variant="code"` does here; a second run without an answer has acc2 = 0; the decision is looked
     for as a piece of the reply, so that "yesterday" is a yes.
     """
-    second, first = _right(rollout.episode.verdict), _first_right(rollout)
+    if _unreadable(rollout):
+        return Parts(total=0.0)
+    second, first = _final_right(rollout.episode), _first_right(rollout)
     if second is None or first is None:
         return None
     reflection = rollout.episode.reflection
@@ -112,7 +115,9 @@ def planner_reward(rollout: Rollout, *, variant: Variant = "paper") -> Parts | N
 def unsupervised_planner_reward(rollout: Rollout) -> Parts | None:
     """0.9 verdict + 0.1 format, 0 to 1, where only a judge without gold answers says whether the
     final answer is right. The format is `planner_reward`'s. None for an unknown verdict."""
-    right = _right(rollout.episode.verdict)
+    if _unreadable(rollout):
+        return Parts(total=0.0)
+    right = _final_right(rollout.episode)
     if right is None:
         return None
     return _weighed(verdict=(0.9, float(right)), format=(0.1, _planner_format(rollout)))
@@ -134,7 +139,7 @@ def executor_reward(rollout: Rollout, *, variant: Variant = "paper") -> Parts | 
     without a replan counts 1.2 instead of 1, for 1.14 at most. `variant="code"` does both.
     """
     episode = rollout.episode
-    right = _right(episode.verdict)
+    right = _final_right(episode)
     if right is None:
         return None
     acc = float(right)
@@ -201,11 +206,24 @@ def _right(verdict: Verdict | None) -> bool | None:
     return verdict.value is VerdictValue.CORRECT
 
 
+def _final_right(episode: Episode) -> bool | None:
+    """Whether the answer that counts is right. A run that used up its budget has none: that is the
+    policy's doing, unlike an endpoint that is down."""
+    spent = episode.final.outcome == f"failed:{BudgetError.code}"
+    return False if spent else _right(episode.verdict)
+
+
+def _unreadable(rollout: Rollout) -> bool:
+    """Whether the planner spoke twice, and twice no plan could be read."""
+    plans = [reply for reply in rollout.replies if reply.stage == "plan"]
+    return len(plans) > 1 and rollout.episode.plan is None
+
+
 def _first_right(rollout: Rollout) -> bool | None:
     """Whether the first run's answer is right. Having none is not being right."""
     episode = rollout.episode
     if episode.final is episode.trajectory:
-        return _right(episode.verdict)
+        return _final_right(episode)
     return False if episode.trajectory.answer is None else _right(rollout.first_verdict)
 
 
