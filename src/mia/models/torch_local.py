@@ -47,12 +47,6 @@ class Base:
     model: Any
     tokenizer: Any
 
-    @property
-    def heads(self) -> tuple[int, int]:
-        """Attention heads, and those of keys and values."""
-        config = self.model.config
-        return config.num_attention_heads, config.num_key_value_heads
-
 
 class Request(NamedTuple):
     """What one asks of a sampler."""

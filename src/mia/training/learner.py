@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -28,6 +28,7 @@ from mia.training.samples import Sample
 from mia.types import Noun
 
 _STATE = "learner.pt"
+_OWN, _PARTNER = "default", "partner"
 _ADAPTER = "adapter_model.safetensors"
 
 
@@ -86,6 +87,29 @@ class Learner:
     def draw(self, requests: Sequence[Request]) -> list[Generation]:
         """Samples from the policy as it is now."""
         return self._sampler(requests)
+
+    def partner(self, begins: Path | None) -> Callable[[Sequence[Request]], list[Generation]]:
+        """What samples, over the same base, with a frozen adapter of somebody else; None for the
+        bare base. Raises InputError for a folder without an adapter."""
+        sampler, adapted = self._sampler, self._adapted
+        if begins is None:
+
+            def bare(requests: Sequence[Request]) -> list[Generation]:
+                with adapted.disable_adapter():
+                    return sampler(requests)
+
+            return bare
+        _check_adapter(begins)
+        adapted.load_adapter(begins, _PARTNER, autocast_adapter_dtype=False)
+
+        def frozen(requests: Sequence[Request]) -> list[Generation]:
+            adapted.set_adapter(_PARTNER, inference_mode=True)
+            try:
+                return sampler(requests)
+            finally:
+                adapted.set_adapter(_OWN)
+
+        return frozen
 
     def update(self, samples: Sequence[Sample], better: Groups) -> Update:
         """One GRPO update; where no sample has an advantage, nothing changes but the version.
@@ -223,7 +247,7 @@ class Learner:
         """The adapter in PEFT's form."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a base that has no card
-            self._adapted.save_pretrained(folder)
+            self._adapted.save_pretrained(folder, selected_adapters=[_OWN])
 
     def save(self, folder: Path) -> None:
         """A checkpoint: whole or not at all. Raises StoreError."""
@@ -273,11 +297,15 @@ def _adapted(base: Base, preset: Preset, begins: Path | None) -> Any:
                 r=preset.rank, lora_alpha=preset.alpha, target_modules="all-linear"
             )
             return peft.get_peft_model(base.model, lora, autocast_adapter_dtype=False).eval()
-        if not (begins / _ADAPTER).is_file():
-            raise InputError(f"there is no adapter in {begins}")
+        _check_adapter(begins)
         return peft.PeftModel.from_pretrained(
             base.model, begins, is_trainable=True, autocast_adapter_dtype=False
         ).eval()
+
+
+def _check_adapter(folder: Path) -> None:
+    if not (folder / _ADAPTER).is_file():
+        raise InputError(f"there is no adapter in {folder}")
 
 
 def _rows(kept: Sequence[tuple[Sample, float]]) -> list[_Row]:

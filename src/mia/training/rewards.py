@@ -126,7 +126,8 @@ def unsupervised_planner_reward(rollout: Rollout) -> Parts | None:
 def executor_reward(rollout: Rollout, *, variant: Variant = "paper") -> Parts | None:
     """0.7 acc + 0.2 tool + 0.1 format (Eq. 2), 0 to 1. None for an unknown verdict.
 
-    acc: the answer that counts is right. tool: the share of runs (the first, and what the second
+    acc: the answer that counts is right; a run that ended because no reply of the policy could be
+    read has none. tool: the share of runs (the first, and what the second
     adds) that call `search` or `web_image_to_image_search`.
     format: think and answer tags are balanced in every reply; outside of the thoughts there is an
     `<answer>`, and the last one is not empty; every call could be read, is of a tool there is, and
@@ -139,7 +140,8 @@ def executor_reward(rollout: Rollout, *, variant: Variant = "paper") -> Parts | 
     without a replan counts 1.2 instead of 1, for 1.14 at most. `variant="code"` does both.
     """
     episode = rollout.episode
-    right = _final_right(episode)
+    unread = episode.final.outcome == f"failed:{ModelError.code}" and rollout.replies != ()
+    right = False if unread else _final_right(episode)
     if right is None:
         return None
     acc = float(right)

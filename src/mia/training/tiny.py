@@ -61,10 +61,13 @@ def make_base(folder: Path, seed: int = 0) -> Path:
     config = transformers.LlamaConfig(
         vocab_size=257, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
         num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512,
-        eos_token_id=0, pad_token_id=0, bos_token_id=0, tie_word_embeddings=True,
-        initializer_range=0.25,  # with the usual .02 its guesses are even, and nothing is learned
+        eos_token_id=0, bos_token_id=0, tie_word_embeddings=True,
+        initializer_range=0.1,
     )  # fmt: skip
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    model = transformers.LlamaForCausalLM(config)
+    with torch.no_grad():  # tokens must stand apart: an adapter cannot move them
+        model.get_input_embeddings().weight.mul_(5)
+    model.save_pretrained(folder)
     _tokenizer(transformers).save_pretrained(folder)
     origin = Origin(name=NAME, sha256=f"{NAME}-{seed}")
     (folder / "mia_base.json").write_bytes(msgspec.json.encode(origin))
@@ -181,11 +184,14 @@ class TinyExecutor(Executor):
 
 
 class ByRule(Model):
-    """Plays the Executor of this world as it should be played."""
+    """Plays both parts of this world as they should be played."""
 
     async def reply(self, messages: Sequence[Message], **_: object) -> Reply:
-        """The letter it was told, and then what was found."""
-        return Reply(text=messages[-1].content)
+        """The letter it was told of, or whether to replan."""
+        seen = messages[-1].content
+        if seen in "+-":
+            return Reply(text="no" if seen == "+" else "yes")
+        return Reply(text=(messages[0].content if seen == "?" else seen)[-1])
 
 
 class _Things:

@@ -1,0 +1,341 @@
+"""Puts a run of training together from settings: whose model, on what base, with which partner, and
+where what it comes to is published."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from msgspec.structs import asdict, replace
+
+from mia.captioners.none import Blind
+from mia.config import Loaded
+from mia.engines import adapters
+from mia.errors import ConfigError, InputError
+from mia.executors.react.tagged import Tagged
+from mia.memories.given import GivenMemory
+from mia.model import Model
+from mia.models import gguf_adapters, torch_local
+from mia.models.catalog import known, place
+from mia.models.shared import Replies
+from mia.models.torch_local import Base, Origin, TokenizerChat
+from mia.planners.given import GivenPlanner
+from mia.solve import Team
+from mia.sources import Say
+from mia.team import House
+from mia.training import tiny
+from mia.training.exercises import Exercise
+from mia.training.learner import Learner
+from mia.training.lockstep import Draw, Lockstep
+from mia.training.policy_model import Chat, PolicyModel, Transcript
+from mia.training.presets import Preset
+from mia.training.rewards import (
+    Reward,
+    executor_reward,
+    named_reward,
+    planner_reward,
+    unsupervised_planner_reward,
+)
+from mia.training.rollouts import Actor, Cast, Role, Unrecorded
+from mia.training.stages import Spec, Stage, Watch, progress_of, supervise, train
+from mia.training.versions import GGUF, Draft, Shelf, Version
+from mia.types import Noun, encode
+
+EMBEDDED = "smollm2-135m"
+_SHIPPED = {"planner": "planner", "executor": "reader"}
+"""The adapters that came with MIA."""
+
+
+class Order(Noun, frozen=True):
+    """What is to be trained, and on what."""
+
+    role: Role
+    preset: Preset
+    name: str
+    """Of the run: the same name goes on with it."""
+    data: str
+    """For people."""
+    base: str = EMBEDDED
+    """The embedded model, `tiny`, or a folder of Hugging Face's form."""
+    begins: str = "current"
+    """The adapter to begin with: `current`, `shipped`, `none`, a version's number, or a folder."""
+    reward: str = ""
+    """An entry point; empty for the role's own."""
+    device: str = "auto"
+    supervised: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What came of a run."""
+
+    version: Version
+    folder: Path
+
+
+class Workshop:
+    """Where policies are trained."""
+
+    def __init__(self, loaded: Loaded, corpus: Path | None, web: bool, say: Say) -> None:
+        self._loaded = loaded
+        self._corpus = corpus
+        self._web = web
+        self._say = say
+        self.home = loaded.settings.folder
+        self.policies = self.home / "policies"
+
+    def folder(self, name: str) -> Path:
+        """Where a run lies. Raises InputError for a name that is none."""
+        if not name or Path(name).name != name:
+            raise InputError(f"{name!r} is no name: it has to do as the name of a folder")
+        return self.home / "training" / name
+
+    def run(
+        self,
+        order: Order,
+        exercises: Sequence[Exercise],
+        held_out: Sequence[Exercise],
+        watch: Watch,
+        partner: Version | None = None,
+    ) -> Trained:
+        """Trains, or goes on training, and publishes what came of it; a run that had come to its
+        end before is published once. `partner` is the version of the other role; None for the one
+        in use. Raises what training raises."""
+        folder = self.folder(order.name)
+        base = self._base(order)
+        begins, parent = self._begins(order, base, folder)
+        learner = Learner(base, order.preset, begins)
+        house = House(
+            self._loaded, corpus=self._corpus, web=self._web, say=self._say, replies=Replies()
+        )
+        with house:
+            stage = Stage(
+                spec=self._spec(order, exercises, held_out, base, parent, partner, house),
+                actor=self._actor(order, learner, base, house, partner),
+                learner=learner,
+                exercises=exercises,
+                held_out=held_out,
+                folder=folder,
+            )
+            work = supervise if order.supervised else train
+            house.complete(work(stage, watch))
+        return self._published(order, stage, base, parent)
+
+    def shelf(self, role: Role) -> Shelf:
+        """The versions of a role."""
+        return Shelf(self.policies, role)
+
+    def _base(self, order: Order) -> Base:
+        models = self.home / "models" / "hf"
+        device = torch_local.device_of(order.device)
+        if order.base == tiny.NAME:
+            folder = tiny.make_base(models / tiny.NAME)
+        elif order.base == EMBEDDED:
+            folder = models / EMBEDDED
+            if not folder.is_dir():
+                self._say("turning the embedded model into a form that can be trained ...")
+            weights = place(self.home, known(EMBEDDED))
+            origin = Origin(name=EMBEDDED, sha256=known(EMBEDDED).sha256)
+            folder = torch_local.from_gguf(weights, origin, folder)
+        else:
+            folder = Path(order.base)
+        return torch_local.open_base(folder, device=device, dtype=order.preset.dtype)
+
+    def _begins(self, order: Order, base: Base, run: Path) -> tuple[Path | None, int]:
+        """The adapter that a run begins with, and its number; 0 for what has none."""
+        shelf, said = self.shelf(order.role), order.begins
+        current = shelf.current()
+        if said == "current" and current is not None:
+            said = str(current.number)
+        if said == "current":
+            said = "shipped" if order.base == EMBEDDED else "none"
+        if said == "none":
+            return None, 0
+        if said == "shipped":
+            if order.base != EMBEDDED:
+                raise ConfigError(f"no adapter came with {order.base}; begin with: none")
+            return self._shipped(order.role, base, run / "begins"), 0
+        if said.isdecimal():
+            version = shelf.version(int(said))
+            if version.base_sha256 != base.origin.sha256:
+                raise ConfigError(
+                    f"version {said} of the {order.role} is of {version.base}, not of"
+                    f" {base.origin.name}"
+                )
+            shelf.verify(version.number)
+            return shelf.folder(version.number), version.number
+        return Path(said), 0
+
+    def _shipped(self, role: Role, base: Base, folder: Path) -> Path:
+        if not folder.is_dir():
+            gguf_adapters.from_gguf(adapters()[_SHIPPED[role]], folder, gguf_adapters.heads_of(base.folder))
+        return folder
+
+    def _actor(
+        self, order: Order, learner: Learner, base: Base, house: House, partner: Version | None
+    ) -> Actor:
+        preset = order.preset
+        most = base.model.config.max_position_embeddings
+        chat = TokenizerChat(base.tokenizer, min(preset.max_prompt + preset.max_response, most))
+        lockstep = Lockstep()
+        return Actor(
+            role=order.role,
+            cast=self._cast(order, learner, chat, lockstep, house, partner),
+            policy=lockstep.policy(learner.draw),
+            chat=chat,
+            reward=_reward(order),
+            under_way=lockstep.episode,
+        )
+
+    def _cast(
+        self,
+        order: Order,
+        learner: Learner,
+        chat: Chat,
+        lockstep: Lockstep,
+        house: House,
+        partner: Version | None,
+    ) -> Cast:
+        other: Role = "executor" if order.role == "planner" else "planner"
+        shelf = self.shelf(other)
+        version = partner or shelf.current()
+        frozen: Callable[[], Model]
+        if order.base == tiny.NAME and version is None:
+            frozen = tiny.ByRule
+        elif order.base == EMBEDDED or house.engines.endpoint(other) is not None:
+            adapter = _SHIPPED[other] if house.stepwise else None
+            frozen = partial(house.engines.model, other, adapter)
+        else:
+            begins = None if version is None else shelf.folder(version.number)
+            frozen = partial(_in_process, lockstep, learner.partner(begins), chat)
+        if order.base == tiny.NAME:
+            return lambda model, exercise: tiny.cast(order.role, frozen())(model, exercise)
+        return partial(_team, house, order.role, frozen)
+
+    def _spec(
+        self,
+        order: Order,
+        exercises: Sequence[Exercise],
+        held_out: Sequence[Exercise],
+        base: Base,
+        parent: int,
+        partner: Version | None,
+        house: House,
+    ) -> Spec:
+        against = f"partner {partner.number}" if partner else "partner in use"
+        return Spec(
+            role=order.role,
+            preset=order.preset,
+            reward="supervised" if order.supervised else order.reward or order.preset.supervision,
+            exercises=_digest(exercises),
+            held_out=_digest(held_out),
+            base=base.origin.sha256,
+            begins=f"{order.begins} {parent}",
+            settings=f"{house.fingerprint(b'', memory=False)} {against}",
+        )
+
+    def _published(self, order: Order, stage: Stage, base: Base, parent: int) -> Trained:
+        """The version that a finished run comes to: made once, found again afterwards."""
+        shelf, note = self.shelf(order.role), stage.folder / "published"
+        if note.is_file():
+            return Trained(version=shelf.version(int(note.read_text())), folder=stage.folder)
+        told = progress_of(stage.folder)
+        checks = {f"accuracy after {c.step} of {c.n}": c.accuracy for c in told.checks}
+        rewards = [step.reward for step in told.steps if step.reward is not None]
+        draft = Draft(
+            base=base.origin.name,
+            base_sha256=base.origin.sha256,
+            made_by="supervised" if order.supervised else order.role,
+            parent=parent,
+            data=order.data,
+            data_sha256=stage.spec.exercises,
+            config={**asdict(order.preset), "run": order.name, "base_path": str(base.folder)},
+            metrics={"steps": float(len(told.steps)), **_ends("reward", rewards)},
+            checks=checks,
+        )
+
+        def fill(folder: Path) -> None:
+            stage.learner.write_adapter(folder)
+            gguf_adapters.to_gguf(folder, folder / GGUF, gguf_adapters.heads_of(base.folder))
+
+        version = shelf.publish(draft, fill)
+        note.write_text(str(version.number))
+        return Trained(version=version, folder=stage.folder)
+
+
+def alternate(
+    shop: Workshop,
+    orders: Callable[[Role, int], Order],
+    rounds: int,
+    exercises: Callable[[Role], Sequence[Exercise]],
+    held_out: Sequence[Exercise],
+    watch: Callable[[Order], Watch],
+) -> list[Trained]:
+    """So many rounds of an Executor's stage, the Planner frozen, and a Planner's, the Executor
+    frozen; each goes on from what the one before it published. Killed, it goes on where it was."""
+    done: list[Trained] = []
+    latest: dict[Role, Version] = {}
+    stages: tuple[tuple[Role, Role], ...] = (("executor", "planner"), ("planner", "executor"))
+    for number in range(1, rounds + 1):
+        for role, other in stages:
+            order = orders(role, number)
+            if role in latest:
+                order = replace(order, begins=str(latest[role].number))
+            trained = shop.run(order, exercises(role), held_out, watch(order), latest.get(other))
+            latest[role] = trained.version
+            done.append(trained)
+    return done
+
+
+def _team(
+    house: House, role: Role, frozen: Callable[[], Model], model: Model, exercise: Exercise
+) -> Team:
+    """The team of one exercise: what was collected for it, the role in training, and its frozen
+    partner."""
+    plans, acts = (model, frozen()) if role == "planner" else (frozen(), model)
+    planner = house.planner_on(plans)
+    if role == "executor" and exercise.plan is not None:
+        planner = GivenPlanner(exercise.plan, planner)
+    seen = exercise.question.caption is not None or not exercise.question.pictures
+    return Team(
+        captioner=Blind() if seen else house.captioner(),
+        memory=GivenMemory(exercise.recollection),
+        planner=planner,
+        executor=house.executor_on(acts, Tagged()) if role == "executor" else house.executor(),
+        judge=house.judge(),
+        record=Unrecorded(),
+    )
+
+
+def _in_process(lockstep: Lockstep, draw: Draw, chat: Chat) -> Model:
+    """A frozen partner on the same base: it always says what is likeliest."""
+    return PolicyModel(lockstep.policy(draw), chat, Transcript(), temperature=0.0, seed=0)
+
+
+def _reward(order: Order) -> Reward:
+    if order.reward:
+        return named_reward(order.reward)
+    if order.role == "executor":
+        return executor_reward
+    return planner_reward if order.preset.supervision == "gold" else unsupervised_planner_reward
+
+
+def _digest(exercises: Sequence[Exercise]) -> str:
+    digest = hashlib.sha256()
+    for exercise in exercises:
+        digest.update(encode(exercise) + b"\n")
+    return digest.hexdigest()
+
+
+def _ends(name: str, values: Sequence[float]) -> dict[str, float]:
+    """The first tenth and the last, on average."""
+    part = max(1, len(values) // 10)
+    if not values:
+        return {}
+    return {
+        f"{name} at first": sum(values[:part]) / part,
+        f"{name} at last": sum(values[-part:]) / part,
+    }
