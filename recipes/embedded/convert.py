@@ -10,24 +10,14 @@ GGUF adapter, for llama.cpp.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import re
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-import gguf
-import numpy as np
 import torch
-from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-TENSORS = {
-    "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}  # fmt: skip
-_NAME = re.compile(r"layers\.(\d+)\.(.+?)\.lora_([AB])\.")
+from mia.models.gguf_adapters import heads_of, to_gguf
 
 
 def base(source: Path, out: Path) -> None:
@@ -47,34 +37,7 @@ def base(source: Path, out: Path) -> None:
 
 def adapter(source: Path, out: Path, base_folder: Path) -> None:
     """A PEFT LoRA folder to a GGUF adapter in fp16."""
-    config = json.loads((source / "adapter_config.json").read_text())
-    heads = json.loads((base_folder / "config.json").read_text())
-    out.parent.mkdir(parents=True, exist_ok=True)
-    writer = gguf.GGUFWriter(str(out), "llama")
-    writer.add_type("adapter")
-    writer.add_string("adapter.type", "lora")
-    writer.add_float32("adapter.lora.alpha", float(config["lora_alpha"]))
-    for name, tensor in sorted(load_file(source / "adapter_model.safetensors").items()):
-        match = _NAME.search(name)
-        if match is None:
-            raise ValueError(f"no llama.cpp name for {name}")
-        layer, module, side = match.groups()
-        values = tensor.float().numpy()
-        if side == "B" and module.endswith(("q_proj", "k_proj")):
-            count = heads["num_attention_heads" if "q_proj" in module else "num_key_value_heads"]
-            values = _interleave(values, count)
-        target = f"blk.{layer}.{TENSORS[module]}.weight.lora_{side.lower()}"
-        writer.add_tensor(target, values.astype(np.float16))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
-def _interleave(values: np.ndarray, heads: int) -> np.ndarray:
-    """Rows of a query or key projection in the order llama.cpp's rotary embedding expects."""
-    rows, rank = values.shape
-    return values.reshape(heads, 2, rows // heads // 2, rank).swapaxes(1, 2).reshape(rows, rank)
+    to_gguf(source, out, heads_of(base_folder))
 
 
 def main() -> None:

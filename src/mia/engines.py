@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from mia import config
 from mia.config import Endpoint, Loaded
+from mia.errors import ConfigError
 from mia.model import Embedder, Model
 from mia.models.catalog import known, place, present
 from mia.models.llama_cpp import Engine
@@ -25,8 +27,11 @@ from mia.models.recorded import (
 )
 from mia.models.shared import Replies, SharedModel
 from mia.retry import Policy, Retry
+from mia.training.bases import weights_sha256
+from mia.training.versions import GGUF, Role, Version, shelf
 
-ADAPTERS = ("planner", "reader")
+ADAPTERS: Mapping[str, Role] = {"planner": "planner", "reader": "executor"}
+"""The embedded model's adapters, and the role that each of them plays."""
 
 
 @dataclass
@@ -63,7 +68,8 @@ class Engines:
         endpoint = self.endpoint(role)
         model: Model = self.engine.role(adapter) if endpoint is None else self._remote(endpoint)
         if self.replies is not None:
-            name = adapter or "" if endpoint is None else f"{endpoint.base_url} {endpoint.model}"
+            embedded = str(self._adapters[adapter]) if adapter else ""
+            name = embedded if endpoint is None else f"{endpoint.base_url} {endpoint.model}"
             model = SharedModel(model, self.replies, name)
         return RecordedModel(model, self.recorded, role) if self.recorded is not None else model
 
@@ -86,15 +92,60 @@ class Engines:
 
     @cached_property
     def engine(self) -> Engine:
-        """The embedded model with its two adapters."""
-        settings = self.loaded.settings
-        model = (
-            Path(settings.smollm2)
-            if settings.smollm2
-            else place(settings.folder, known("smollm2-135m"))
-        )
+        """The embedded model with its two adapters. Raises ConfigError for a version in use that it
+        cannot speak through."""
         config.rest_idle_threads()
-        return Engine(model, adapters(), settings.threads or None)
+        return Engine(self._smollm2, self._adapters, self.loaded.settings.threads or None)
+
+    @cached_property
+    def _adapters(self) -> dict[str, Path]:
+        """Of each role's version in use, or those that came with MIA."""
+        folder, speaks = self.loaded.settings.folder, adapters()
+        for name, role in ADAPTERS.items():
+            version = self.version(role)
+            if version is not None:
+                speaks[name] = shelf(folder, role).folder(version.number) / GGUF
+        return speaks
+
+    def version(self, role: Role) -> Version | None:
+        """The policy version that the embedded model speaks through in a role; None for the adapter
+        that came with MIA, and where an endpoint plays the role. Raises ConfigError for a version
+        that is of another model or in another form, StoreError for one that cannot be read."""
+        folder = self.loaded.settings.folder
+        version = shelf(folder, role).current() if self.endpoint(role) is None else None
+        if version is None:
+            return None
+        mend = f"go back (mia policy rollback {role}) or promote another version"
+        if version.base_sha256 != self._base_sha256:
+            raise ConfigError(
+                f"version {version.number} of {role} is an adapter for {version.base}, and the"
+                f" embedded model is another: {mend}, or set [models.{role}] to an endpoint that"
+                f" serves {version.base}"
+            )
+        if GGUF not in version.files:
+            raise ConfigError(
+                f"version {version.number} of {role} has no {GGUF}, the form that the embedded"
+                f" model takes: {mend}"
+            )
+        return version
+
+    @property
+    def _smollm2(self) -> Path:
+        settings = self.loaded.settings
+        fetched = place(settings.folder, known("smollm2-135m"))
+        return Path(settings.smollm2) if settings.smollm2 else fetched
+
+    @cached_property
+    def _base_sha256(self) -> str:
+        """Of the embedded model's weights. The one that is fetched was checked when it was; a local
+        file has to be read through."""
+        settings = self.loaded.settings
+        if not settings.smollm2:
+            return known("smollm2-135m").sha256
+        try:
+            return weights_sha256(self._smollm2, settings.folder / "policies" / "bases.json")
+        except OSError as error:
+            raise ConfigError(f"cannot read the model that smollm2 names: {error}") from error
 
     @cached_property
     def embedder(self) -> Embedder:

@@ -23,6 +23,7 @@ from mia.model import Message, Sampling
 from mia.models import catalog
 from mia.provider import Provider, ProviderError, Why
 from mia.team import House
+from mia.training.versions import ROLES, shelf
 from mia.types import Noun, Passage
 
 _FREE = 500_000_000
@@ -101,6 +102,7 @@ def examine(loaded: Loaded, corpus: Path | None, web: bool = False) -> Iterator[
         yield from _search(house)
         yield from _reranker(house)
         yield from _images(house)
+        yield _policies(house)
         yield _memory(house)
     yield _journal(loaded.settings.folder / "journal.db")
 
@@ -257,6 +259,24 @@ def _images(house: House) -> Iterator[Check]:
         yield Check(what="pictures", ok=False, said=str(error), mend=mend)
     else:
         yield Check(what="pictures", ok=True, said="can be looked up")
+
+
+def _policies(house: House) -> Check:
+    """Which adapters the embedded model speaks through."""
+    said: list[str] = []
+    for role in ROLES:
+        if house.engines.endpoint(role) is not None:
+            said.append(f"{role} is an endpoint's")
+            continue
+        try:
+            version = house.engines.version(role)
+            if version is not None:
+                shelf(house.settings.folder, role).verify(version.number)
+        except MIAError as error:
+            mend = f"mia policy rollback {role}; see mia policy list"
+            return Check(what="policies", ok=False, said=str(error), mend=mend)
+        said.append(f"{role} as shipped" if version is None else f"{role} {version.number}")
+    return Check(what="policies", ok=True, said=", ".join(said))
 
 
 def _memory(house: House) -> Check:

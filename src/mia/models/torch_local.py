@@ -87,6 +87,7 @@ def open_base(folder: Path, *, device: str, dtype: str) -> Base:
     torch, transformers = libraries()
     if not (folder / "config.json").is_file():
         raise InputError(f"no model in Hugging Face's form at {folder}")
+    transformers.utils.logging.disable_progress_bar()
     model = transformers.AutoModelForCausalLM.from_pretrained(
         folder, dtype=getattr(torch, dtype), local_files_only=True
     )
@@ -114,6 +115,7 @@ def from_gguf(gguf: Path, origin: Origin, folder: Path) -> Path:
     if (folder / _ORIGIN).is_file():
         return folder
     torch, transformers = libraries()
+    transformers.utils.logging.disable_progress_bar()
     half = folder.with_name(f"{folder.name}.half")
     shutil.rmtree(half, ignore_errors=True)
     try:
@@ -128,7 +130,7 @@ def from_gguf(gguf: Path, origin: Origin, folder: Path) -> Path:
         raise ModelError(f"{gguf} cannot be turned into a model to train: {error}") from error
     # transformers refuses to save what it knows to have come from a quantised file
     model.hf_quantizer, model.is_quantized, model.quantization_method = None, False, None
-    del model.config.quantization_config
+    vars(model.config).pop("quantization_config", None)
     tokenizer.save_pretrained(half)
     model.save_pretrained(half)
     (half / _ORIGIN).write_bytes(msgspec.json.encode(origin))

@@ -14,6 +14,7 @@ from mia.testing.models import (
 )
 from mia.testing.providers import ProviderStandIns
 from mia.testing.server import FaultServer, Received
+from mia.testing.vllm import VllmStandIn
 
 __all__ = [
     "Asked",
@@ -28,5 +29,6 @@ __all__ = [
     "ToyMemory",
     "ToyPlanMemory",
     "ToySearch",
+    "VllmStandIn",
     "faults",
 ]

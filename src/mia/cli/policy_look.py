@@ -1,0 +1,169 @@
+"""The commands of `mia policy` that look at versions and choose among them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from msgspec.structs import asdict
+
+from mia.cli import options
+from mia.cli.output import console, note, print_json
+from mia.errors import ConfigError, InputError
+from mia.training.versions import ROLES, Role, Shelf, Version, shelf
+
+_SHIPPED = "what came with MIA"
+_SHORT = 12
+"""Characters of a hash that people are shown."""
+Roles = Annotated[Role, typer.Argument(help="Whose policy.")]
+Number = Annotated[str, typer.Argument(help="A version's number, or `current`.")]
+
+
+def opened(config: Path | None, home: Path | None, role: Role) -> Shelf:
+    """The versions of a role in the home of these settings."""
+    return shelf(options.settings(config, home).settings.folder, role)
+
+
+def number_of(one: Shelf, text: str) -> int:
+    """The number that is meant. Raises InputError for what is none, and for `current` where no
+    version is in use."""
+    if text != "current":
+        if not text.isdecimal():
+            raise InputError(f"{text!r} is no version; give a number, or: current")
+        return int(text)
+    version = one.current()
+    if version is None:
+        raise InputError(
+            f"{_SHIPPED} is in use as {one.role}, and is no version; see: mia policy list"
+        )
+    return version.number
+
+
+def list_(
+    role: Annotated[Role | None, typer.Option("--role", help="Only this one's.")] = None,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    home: options.Home = None,
+) -> None:
+    """The versions there are, and which are in use."""
+    roles: tuple[Role, ...] = (role,) if role else ROLES
+    shelves = [opened(config, home, one) for one in roles]
+    rows = [(version, one.current() == version) for one in shelves for version in one.versions()]
+    if as_json:
+        for version, used in rows:
+            print_json({**asdict(version), "current": used})
+        return
+    if rows:
+        _table(rows)
+    used = {version.role for version, used in rows if used}
+    for one in shelves:
+        if one.role not in used:
+            note(f"{one.role}: {_SHIPPED} is in use")
+
+
+def _table(rows: list[tuple[Version, bool]]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None)
+    for name in ("role", "version", "", "base", "made by", "from", "created", "checks", "data"):
+        table.add_column(name, no_wrap=name != "data")
+    for version, used in rows:
+        table.add_row(
+            version.role, str(version.number), "[green]in use[/]" if used else "",
+            escape(version.base), version.made_by, str(version.parent), version.created,
+            _numbers(version.checks), escape(version.data),
+        )  # fmt: skip
+    console().print(table)
+
+
+def show(
+    role: Roles,
+    number: Number,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    home: options.Home = None,
+) -> None:
+    """One version, whole: what it goes back to, how it was trained, what it was measured at."""
+    one = opened(config, home, role)
+    version = one.version(number_of(one, number))
+    used, folder = one.current() == version, str(one.folder(version.number))
+    ancestors = _ancestors(one, version)
+    if as_json:
+        print_json({**asdict(version), "current": used, "folder": folder, "ancestors": ancestors})
+        return
+    print(f"{version.role} {version.number}{'  in use' if used else ''}")
+    facts = {
+        "base": f"{version.base}  {version.base_sha256[:_SHORT]}",
+        "made by": version.made_by,
+        "from": " ← ".join(str(number) if number else _SHIPPED for number in ancestors),
+        "data": f"{version.data}  {version.data_sha256[:_SHORT]}".strip(),
+        "config": _settings(version.config),
+        "metrics": _numbers(version.metrics),
+        "checks": _numbers(version.checks),
+        "created": f"{version.created}, by MIA {version.mia}",
+        "folder": folder,
+        "files": "\n".join(f"{sha[:_SHORT]}  {name}" for name, sha in version.files.items()),
+    }
+    for name, text in facts.items():
+        if text:
+            print(f"{name:10} " + text.replace("\n", "\n" + " " * 11))
+
+
+def _ancestors(one: Shelf, version: Version) -> list[int]:
+    """What a version was trained from, the nearest first, down to 0. What is not there any more
+    ends the chain before it."""
+    chain = [version.parent]
+    there = {version.number: version for version in one.versions()}
+    while chain[-1] in there and there[chain[-1]].parent < chain[-1]:
+        chain.append(there[chain[-1]].parent)
+    return chain
+
+
+def _numbers(named: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in named.items())
+
+
+def _settings(config: dict[str, Any]) -> str:
+    return "\n".join(f"{name} = {value}" for name, value in config.items())
+
+
+def promote(
+    role: Roles,
+    number: Annotated[str, typer.Argument(help="A version's number; 0 for what came with MIA.")],
+    as_json: options.Json = False,
+    config: options.Config = None,
+    home: options.Home = None,
+) -> None:
+    """Puts a version to use, after a look whether it is whole."""
+    one = opened(config, home, role)
+    _told(one.promote(number_of(one, number)), role, as_json)
+    _warn(config, home, role)
+
+
+def rollback(
+    role: Roles,
+    as_json: options.Json = False,
+    config: options.Config = None,
+    home: options.Home = None,
+) -> None:
+    """Goes back to what was in use before."""
+    _told(opened(config, home, role).rollback(), role, as_json)
+    _warn(config, home, role)
+
+
+def _told(version: Version | None, role: Role, as_json: bool) -> None:
+    if as_json:
+        print_json({"role": role, "number": version.number if version else 0})
+        return
+    print(f"{role}: {f'version {version.number}' if version else _SHIPPED} is in use from here on")
+
+
+def _warn(config: Path | None, home: Path | None, role: Role) -> None:
+    """Tells of a version that the embedded model will refuse."""
+    with options.opened(config, home) as house:
+        try:
+            house.engines.version(role)
+        except ConfigError as error:
+            note(f"but {error}")

@@ -1,0 +1,19 @@
+"""`mia train`: policies, and what they learn from."""
+
+from __future__ import annotations
+
+import typer
+
+from mia.cli import train_collect
+
+app = typer.Typer(
+    help="Train policies, and collect what they learn from.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+app.command()(train_collect.collect)
+
+
+@app.callback()
+def train() -> None:
+    """Train policies, and collect what they learn from."""

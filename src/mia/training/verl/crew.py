@@ -1,0 +1,150 @@
+"""Who takes part in the episodes of a worker process, from a description that travels as JSON.
+
+The policy plays one role; endpoints of the settings play the others. A worker cannot be handed a
+team, since connections and indexes do not travel between processes, so each makes its own once.
+Keys are read from the environment of the worker's node.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from mia import config
+from mia.captioners.none import Blind
+from mia.config import Loaded
+from mia.errors import ConfigError
+from mia.executors.react.tagged import Tagged
+from mia.memories.given import GivenMemory
+from mia.model import Model
+from mia.planners.given import GivenPlanner
+from mia.solve import Team
+from mia.team import House
+from mia.training.exercises import Exercise
+from mia.training.presets import Supervision
+from mia.training.rewards import (
+    Reward,
+    executor_reward,
+    named_reward,
+    planner_reward,
+    unsupervised_planner_reward,
+)
+from mia.training.rollouts import Cast, Role, Unrecorded
+from mia.training.verl.job import Job
+from mia.types import Noun, decode, encode
+
+
+class Crew(Noun, frozen=True):
+    """Everything that a worker needs to know."""
+
+    role: Role
+    """Of the policy."""
+    supervision: Supervision
+    seed: int
+    home: str
+    settings: str = ""
+    """The mia.toml; empty for the default settings."""
+    corpus: str = ""
+    web: bool = False
+    reward: str = ""
+    """An entry point; empty for the role's own."""
+
+
+class Hired:
+    """A crew at work: what does not change from one episode to the next."""
+
+    def __init__(self, crew: Crew) -> None:
+        """Raises ConfigError for settings with which nobody can train."""
+        self.crew = crew
+        self.reward = _reward(crew)
+        self.house = House(loaded(crew), corpus=_path(crew.corpus), web=crew.web)
+        """Left when the process ends: verl tells no worker that it is done."""
+        self.cast = cast(self.house, crew.role)
+
+
+def crew_of(job: Job) -> Crew:
+    """The crew of a run."""
+    return Crew(
+        role=job.role,
+        supervision=job.preset.supervision,
+        seed=job.preset.seed,
+        home=str(job.home.absolute()),
+        settings=str(job.settings.absolute()) if job.settings else "",
+        corpus=str(job.corpus.absolute()) if job.corpus else "",
+        web=job.web,
+        reward=job.reward,
+    )
+
+
+def check_crew(crew: Crew) -> None:
+    """Raises ConfigError for a crew that no worker could hire. Opens no corpus."""
+    _reward(crew)
+    House(loaded(crew)).judge()
+
+
+def write_crew(path: Path, crew: Crew) -> None:
+    """Writes a description down for the workers. Raises OSError."""
+    path.write_bytes(encode(crew))
+
+
+@cache
+def hired(path: str) -> Hired:
+    """The crew that a file describes, at work in this process: verl makes a new loop for every
+    episode, and they share it. Raises ConfigError."""
+    try:
+        return Hired(decode(Path(path).read_bytes(), Crew))
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigError(f"no crew at {path}: {error}") from error
+
+
+def loaded(crew: Crew) -> Loaded:
+    """The settings as a worker sees them. Raises ConfigError where somebody who takes part has no
+    endpoint: the embedded model cannot keep up with a cluster."""
+    read = config.load(_path(crew.settings))
+    settings = replace(read.settings, home=crew.home)
+    models = settings.models
+    partner = "executor" if crew.role == "planner" else "planner"
+    if (getattr(models, partner) or models.default) is None:
+        raise ConfigError(f"a run on verl needs an endpoint that plays the {partner}; set"
+                          f" [models.{partner}] in {crew.settings or 'mia.toml'}")  # fmt: skip
+    if crew.role == "executor":
+        # the policy plays it; that somebody is named says that plans are in prose
+        models = replace(models, executor=models.executor or models.planner or models.default)
+    return replace(read, settings=replace(settings, models=models))
+
+
+def cast(house: House, role: Role) -> Cast:
+    """The teams of exercises: what was collected for each, the role in training, and partners that
+    stay as they are, which all episodes share. Raises ConfigError for a judge that cannot be."""
+    judge, captioner = house.judge(), house.captioner()
+    executor = house.executor() if role == "planner" else None
+    planner = house.planner_on(house.engines.model("planner")) if role == "executor" else None
+
+    def team(model: Model, exercise: Exercise) -> Team:
+        plans = planner or house.planner_on(model)
+        described = exercise.question.caption is not None or not exercise.question.pictures
+        return Team(
+            captioner=Blind() if described else captioner,
+            memory=GivenMemory(exercise.recollection),
+            planner=GivenPlanner(exercise.plan, plans) if role == "executor" else plans,
+            executor=executor or house.executor_on(model, Tagged()),
+            judge=judge,
+            record=Unrecorded(),
+        )
+
+    return team
+
+
+def _reward(crew: Crew) -> Reward:
+    if crew.reward:
+        return named_reward(crew.reward)
+    if crew.role == "executor":
+        return executor_reward
+    return planner_reward if crew.supervision == "gold" else unsupervised_planner_reward
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None
