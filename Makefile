@@ -3,9 +3,10 @@
 #   make test   sets up and runs every test
 PYTHON ?= python3
 VENV ?= .venv
+VERL_VENV ?= .venv-verl
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench bench-methods nightly clean
+.PHONY: run test lint bench bench-methods nightly verl-test clean
 
 run: $(VENV)/run.ok
 	@$(BIN)/mia demo
@@ -16,6 +17,10 @@ test: $(VENV)/dev.ok
 
 nightly: $(VENV)/dev.ok
 	@$(BIN)/python -m pytest -q -m "nightly or not nightly" --timeout 1800
+
+# --noconftest: the other tests' doubles need what verl's environment does not have
+verl-test: $(VERL_VENV)/verl.ok
+	@env -u MIA_BASE_URL -u MIA_MODEL $(VERL_VENV)/bin/python -m pytest -q --noconftest tests/training/verl
 
 lint: $(VENV)/dev.ok
 	@$(BIN)/ruff check .
@@ -45,5 +50,11 @@ $(VENV)/dev.ok: $(VENV)/venv.ok pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/run.ok
 
+$(VERL_VENV)/verl.ok: requirements-verl.txt pyproject.toml
+	@echo "installing verl in $(VERL_VENV) (2.2 GB with PyTorch for the CPU, once) ..."
+	@$(PYTHON) -m venv $(VERL_VENV)
+	@$(VERL_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-verl.txt -e .
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(VERL_VENV) .pytest_cache .ruff_cache .hypothesis build dist
