@@ -24,9 +24,9 @@ FLOORS: dict[str, int] = {
     "config": 3, "memories": 3, "planners": 3, "executors": 3, "judges": 3, "datasets": 3,
     "routers": 3, "captioners": 3, "demo": 3, "journal": 3, "calibration": 2,
     "solve": 4,
-    "testing": 5, "evaluate": 5, "training": 5,
+    "testing": 5, "evaluate": 5,
     "remote": 6, "sources": 6, "engines": 6, "team": 6, "report": 6,
-    "methods": 6,
+    "methods": 6, "training": 6,
     "servers": 7, "cli": 7, "door": 7, "__main__": 8, "__init__": 8,
 }  # fmt: skip
 SHELVES = {"models", "search", "tools", "providers", "image_search", "memories", "planners",
@@ -36,7 +36,7 @@ BETWEEN_SHELVES: dict[tuple[str, str], str] = {
     ("report", "judges"): "exact match and F1 are counted as the judge counts them",
 }
 ASSEMBLERS = {"team", "methods", "sources", "remote", "engines", "servers", "cli", "door",
-              "testing", "__main__"}  # fmt: skip
+              "testing", "training", "__main__"}  # fmt: skip
 MAX_FILE, MAX_FUNCTION, MAX_SOLVE = 400, 60, 120
 
 

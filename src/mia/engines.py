@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -47,6 +47,8 @@ class Engines:
     """Closes what talks to servers, in the loop that it talked in."""
     replies: Replies | None = None
     """What was asked already, where greedy calls are made once."""
+    versions: Mapping[Role, int] = field(default_factory=dict[Role, int])
+    """The version to speak through in a role, where it is not the one in use."""
 
     def endpoint(self, role: str) -> Endpoint | None:
         """The endpoint that plays a role; None where the embedded model does. `default` is whoever
@@ -111,8 +113,11 @@ class Engines:
         """The policy version that the embedded model speaks through in a role; None for the adapter
         that came with MIA, and where an endpoint plays the role. Raises ConfigError for a version
         that is of another model or in another form, StoreError for one that cannot be read."""
-        folder = self.loaded.settings.folder
-        version = shelf(folder, role).current() if self.endpoint(role) is None else None
+        of_role = shelf(self.loaded.settings.folder, role)
+        if self.endpoint(role) is not None:
+            return None
+        asked = self.versions.get(role)
+        version = of_role.current() if asked is None else of_role.version(asked)
         if version is None:
             return None
         mend = f"go back (mia policy rollback {role}) or promote another version"

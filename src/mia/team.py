@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -66,6 +66,7 @@ from mia.tool import ImageSearch, Search, Tool
 from mia.tools.image_search import PictureSearch
 from mia.tools.open_page import OpenPage
 from mia.tools.text_search import TextSearch
+from mia.training.versions import ROLES, Role
 from mia.types import Picture, Question
 
 T = TypeVar("T")
@@ -97,6 +98,8 @@ class House:
     """A tape to take them all from; nothing is loaded or asked then."""
     replies: Replies | None = None
     """Where greedy calls that were made are kept, so that they are made once; None to make each."""
+    versions: Mapping[Role, int] = field(default_factory=dict[Role, int])
+    """The policy version of a role, where it is not the one in use."""
     _open: ExitStack = field(default_factory=ExitStack)
     _connections: AsyncExitStack = field(default_factory=AsyncExitStack)
     _runner: asyncio.Runner = field(default_factory=asyncio.Runner)
@@ -153,7 +156,7 @@ class House:
         return Engines(
             loaded=self.loaded, shown=lambda picture: self.sources.pictures.data_url(picture),
             recorded=self._recorded, replayed=self._replayed, connections=self._connections,
-            replies=self.replies,
+            replies=self.replies, versions=self.versions,
         )  # fmt: skip
 
     @property
@@ -359,8 +362,10 @@ class House:
     def fingerprint(self, questions: bytes, memory: bool) -> str:
         """What a resumed run has to have in common with its beginning."""
         settings = self.settings
+        used = {role: self.engines.version(role) for role in ROLES}
+        versions = [f"{role} {version.number}" for role, version in used.items() if version]
         return fingerprint(
             settings.models, settings.memory, settings.search, settings.planner,
             settings.executor, settings.budget, settings.judge, settings.namespace,
-            str(self.corpus or ""), str(memory), hashlib.sha256(questions).hexdigest(),
+            str(self.corpus or ""), str(memory), *versions, hashlib.sha256(questions).hexdigest(),
         )  # fmt: skip

@@ -27,7 +27,8 @@ from mia.team import House
 from mia.training import collect as collecting
 from mia.training.collect import Collected, Collection, Collector, Heard, Overheard
 from mia.training.exercises import read_exercises, write_exercises
-from mia.training.rollouts import Role, Unrecorded
+from mia.training.rollouts import Unrecorded
+from mia.training.versions import Role
 from mia.types import Noun, Question, Usage, encode
 
 
@@ -159,10 +160,8 @@ def _questions(data: Data, house: House) -> tuple[Question, ...]:
 
 def _settings(questions: Sequence[Question], house: House, stage: For, runs: bool) -> str:
     """What decides what is collected."""
-    versions = (house.engines.version(role) for role in _ROLES[For.BOTH])
     return fingerprint(
         house.fingerprint(b"\n".join(map(encode, questions)), memory=True),
-        *(str(version and version.number) for version in versions),
         stage.value, str(runs),
     )  # fmt: skip
 

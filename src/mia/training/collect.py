@@ -27,7 +27,7 @@ from mia.solve import Team, solve
 from mia.sqlite_file import SqliteFile
 from mia.training.exercises import Exchange, Exercise
 from mia.training.rewards import Stage
-from mia.training.rollouts import Role
+from mia.training.versions import Role
 from mia.types import (
     Episode,
     Noun,

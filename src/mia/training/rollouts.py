@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from mia.errors import JudgeError, ModelError
 from mia.judge import Judge
@@ -20,6 +20,7 @@ from mia.training.exercises import Exercise
 from mia.training.policy_model import Chat, PolicyModel, Transcript
 from mia.training.rewards import Parts, Reward, Rollout
 from mia.training.samples import Sample, samples_of
+from mia.training.versions import Role
 from mia.types import (
     Episode,
     Plan,
@@ -31,7 +32,6 @@ from mia.types import (
     Verdict,
 )
 
-Role = Literal["planner", "executor"]
 Cast = Callable[[Model, Exercise], Team]
 """The team of an exercise, with the model that plays the role in training."""
 UnderWay = Callable[[], AbstractContextManager[None]]

@@ -23,8 +23,9 @@ from mia.training.grpo import Groups, advantages
 from mia.training.learner import Learner, Update
 from mia.training.policy_model import Chat
 from mia.training.presets import Preset
-from mia.training.rollouts import Actor, Attempt, Role, group
+from mia.training.rollouts import Actor, Attempt, group
 from mia.training.samples import Sample
+from mia.training.versions import Role
 from mia.types import Noun, VerdictValue, decode, encode
 
 N = TypeVar("N", bound=Noun)

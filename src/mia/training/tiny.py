@@ -30,7 +30,8 @@ from mia.planner import Planner
 from mia.solve import Team
 from mia.tools.text_search import TextSearch
 from mia.training.exercises import Exchange, Exercise
-from mia.training.rollouts import Cast, Role, Unrecorded
+from mia.training.rollouts import Cast, Unrecorded
+from mia.training.versions import Role
 from mia.types import (
     Passage,
     Plan,

@@ -39,9 +39,9 @@ from mia.training.rewards import (
     planner_reward,
     unsupervised_planner_reward,
 )
-from mia.training.rollouts import Actor, Cast, Role, Unrecorded
+from mia.training.rollouts import Actor, Cast, Unrecorded
 from mia.training.stages import Spec, Stage, Watch, progress_of, supervise, train
-from mia.training.versions import GGUF, Draft, Shelf, Version
+from mia.training.versions import GGUF, Draft, Role, Shelf, Version, shelf
 from mia.types import Noun, encode
 
 EMBEDDED = "smollm2-135m"
@@ -85,7 +85,6 @@ class Workshop:
         self._web = web
         self._say = say
         self.home = loaded.settings.folder
-        self.policies = self.home / "policies"
 
     def folder(self, name: str) -> Path:
         """Where a run lies. Raises InputError for a name that is none."""
@@ -108,9 +107,11 @@ class Workshop:
         base = self._base(order)
         begins, parent = self._begins(order, base, folder)
         learner = Learner(base, order.preset, begins)
+        other: Role = "executor" if order.role == "planner" else "planner"
         house = House(
-            self._loaded, corpus=self._corpus, web=self._web, say=self._say, replies=Replies()
-        )
+            self._loaded, corpus=self._corpus, web=self._web, say=self._say, replies=Replies(),
+            versions={} if partner is None else {other: partner.number},
+        )  # fmt: skip
         with house:
             stage = Stage(
                 spec=self._spec(order, exercises, held_out, base, parent, partner, house),
@@ -126,7 +127,7 @@ class Workshop:
 
     def shelf(self, role: Role) -> Shelf:
         """The versions of a role."""
-        return Shelf(self.policies, role)
+        return shelf(self.home, role)
 
     def _base(self, order: Order) -> Base:
         models = self.home / "models" / "hf"
@@ -171,7 +172,9 @@ class Workshop:
 
     def _shipped(self, role: Role, base: Base, folder: Path) -> Path:
         if not folder.is_dir():
-            gguf_adapters.from_gguf(adapters()[_SHIPPED[role]], folder, gguf_adapters.heads_of(base.folder))
+            gguf_adapters.from_gguf(
+                adapters()[_SHIPPED[role]], folder, gguf_adapters.heads_of(base.folder)
+            )
         return folder
 
     def _actor(

@@ -30,7 +30,7 @@ from mia.training.verl.overrides import overrides
 
 pytestmark = [
     pytest.mark.skipif(find_spec("verl") is None, reason="verl is not installed: make verl-test"),
-    pytest.mark.filterwarnings("default"),  # of other people's libraries
+    pytest.mark.filterwarnings("ignore"),  # of other people's libraries
     pytest.mark.timeout(300),
 ]
 

@@ -32,8 +32,9 @@ from mia.training.rewards import (
     planner_reward,
     unsupervised_planner_reward,
 )
-from mia.training.rollouts import Cast, Role, Unrecorded
+from mia.training.rollouts import Cast, Unrecorded
 from mia.training.verl.job import Job
+from mia.training.versions import Role
 from mia.types import Noun, decode, encode
 
 

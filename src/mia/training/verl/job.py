@@ -7,7 +7,7 @@ from typing import Literal
 
 from mia.training.exercises import Exercise
 from mia.training.presets import Preset
-from mia.training.rollouts import Role
+from mia.training.versions import Role
 from mia.types import Noun
 
 CONVERSATIONS: dict[Role, int] = {"planner": 3, "executor": 2}
