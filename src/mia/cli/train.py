@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mia.cli import train_collect
+from mia.cli import train_collect, train_run
 
 app = typer.Typer(
     help="Train policies, and collect what they learn from.",
@@ -12,6 +12,11 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(train_collect.collect)
+app.command()(train_run.warmup)
+app.command()(train_run.executor)
+app.command()(train_run.planner)
+app.command(name="alternate")(train_run.both)
+app.command()(train_run.show)
 
 
 @app.callback()

@@ -29,6 +29,8 @@ from mia.types import Noun
 
 _STATE = "learner.pt"
 _OWN, _PARTNER = "default", "partner"
+_NOTHING = 1e-6
+"""What is left of advantages that cancel."""
 _ADAPTER = "adapter_model.safetensors"
 
 
@@ -40,7 +42,7 @@ class Update(Noun, frozen=True, omit_defaults=False):
     samples: int
     """Learned from; those of groups that teach nothing are not."""
     rows: int
-    """Of them different from each other."""
+    """Different from each other, and with something to teach."""
     tokens: int
     loss: float = 0.0
     gradient: float = 0.0
@@ -117,7 +119,7 @@ class Learner:
         Raises TrainingError, before any weight has changed, for a loss or a gradient that is no
         number."""
         kept = [(s, a) for s, a in zip(samples, better.advantages, strict=True) if a is not None]
-        rows = _rows(kept)
+        rows = [row for row in _rows(kept) if self._preset.kl_weight or not _cancels(row)]
         tokens = sum(sum(sample.mask) for sample, _ in kept)
         losses: list[Loss] = []
         for part in _parts(rows, self._preset.batch_tokens):
@@ -318,6 +320,12 @@ def _rows(kept: Sequence[tuple[Sample, float]]) -> list[_Row]:
         row = rows.setdefault((ids, mask), _Row(ids, mask, []))
         row.members.append((sample, advantage))
     return list(rows.values())
+
+
+def _cancels(row: _Row) -> bool:
+    """Whether the samples that are this row pull it up as much as down: what all attempts at a
+    question have in common teaches nothing."""
+    return abs(math.fsum(advantage for _, advantage in row.members)) < _NOTHING
 
 
 def _parts(rows: Sequence[_Row], tokens: int) -> Iterator[list[_Row]]:

@@ -16,6 +16,7 @@ from mia.config import Loaded
 from mia.engines import adapters
 from mia.errors import ConfigError, InputError
 from mia.executors.react.tagged import Tagged
+from mia.journal import fingerprint
 from mia.memories.given import GivenMemory
 from mia.model import Model
 from mia.models import gguf_adapters, torch_local
@@ -110,7 +111,7 @@ class Workshop:
         other: Role = "executor" if order.role == "planner" else "planner"
         house = House(
             self._loaded, corpus=self._corpus, web=self._web, say=self._say, replies=Replies(),
-            versions={} if partner is None else {other: partner.number},
+            versions={other: partner.number} if partner and order.base == EMBEDDED else {},
         )  # fmt: skip
         with house:
             stage = Stage(
@@ -228,7 +229,8 @@ class Workshop:
         partner: Version | None,
         house: House,
     ) -> Spec:
-        against = f"partner {partner.number}" if partner else "partner in use"
+        shelf = self.shelf("executor" if order.role == "planner" else "planner")
+        against, chosen = partner or shelf.current(), house.settings
         return Spec(
             role=order.role,
             preset=order.preset,
@@ -237,7 +239,15 @@ class Workshop:
             held_out=_digest(held_out),
             base=base.origin.sha256,
             begins=f"{order.begins} {parent}",
-            settings=f"{house.fingerprint(b'', memory=False)} {against}",
+            settings=fingerprint(
+                chosen.models,
+                chosen.search,
+                chosen.executor,
+                chosen.budget,
+                chosen.judge,
+                str(self._corpus or ""),
+                f"partner {against.number if against else 0}",
+            ),
         )
 
     def _published(self, order: Order, stage: Stage, base: Base, parent: int) -> Trained:
