@@ -13,8 +13,8 @@ app = typer.Typer(
 )
 app.command()(train_collect.collect)
 app.command()(train_run.warmup)
-app.command()(train_run.executor)
-app.command()(train_run.planner)
+app.command(name="executor")(train_run.stage("executor"))
+app.command(name="planner")(train_run.stage("planner"))
 app.command(name="alternate")(train_run.both)
 app.command()(train_run.show)
 

@@ -2,170 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated
 
-import msgspec
 import typer
-from msgspec.structs import asdict, fields, replace
+from msgspec.structs import asdict, replace
 
 from mia.cli import options
 from mia.cli.output import console, note, print_json
+from mia.cli.train_options import (
+    Base,
+    Cluster,
+    Data,
+    Device,
+    DryRun,
+    Engine,
+    From,
+    HeldOut,
+    Name,
+    Override,
+    Place,
+    PresetName,
+    Promote,
+    Reward,
+    Set,
+    Wishes,
+    exercises_of,
+    order_of,
+    set_fields,
+)
 from mia.cli.train_progress import Curve
-from mia.datasets.named import named
-from mia.errors import ConfigError, InputError
-from mia.team import House
+from mia.errors import InputError
 from mia.training import tiny
-from mia.training.exercises import Exercise, read_exercises
-from mia.training.presets import PRESETS, Preset
-from mia.training.stages import progress_of, steps_of
-from mia.training.versions import ROLES, Role
-from mia.training.workshop import EMBEDDED, Order, Trained, Workshop, alternate
+from mia.training.exercises import Exercise
+from mia.training.stages import Watch, progress_of, steps_of
+from mia.training.versions import ROLES, Role, Version
+from mia.training.workshop import Order, Trained, Workshop, alternate
+from mia.types import Noun
 
-_HELD_OUT = 10
-"""One exercise in so many is held out where no others are given."""
-_MOST_HELD_OUT = 100
+_GOES_ON = "Killed or interrupted, the same command goes on where it stopped."
 _WARM_STEPS = 20
 """Of the tiny world, which begins with a model that cannot speak."""
 
-_Data = Annotated[
-    str | None,
-    typer.Option(
-        "--data",
-        help="Exercises (mia train collect), a data set, a file of questions or the published"
-        " Parquet. Not needed for --preset tiny.",
-    ),
-]
-_HeldOut = Annotated[
-    str | None,
-    typer.Option(
-        "--held-out",
-        help="What progress is measured on; default: each tenth of the data, 100 at most.",
-    ),
-]
-_PresetName = Annotated[
-    str | None,
-    typer.Option("--preset", help=f"{', '.join(PRESETS)}; default: embedded-ROLE."),
-]
-_Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="A number of the preset, as learning_rate=2e-5; may be repeated."),
-]
-_Base = Annotated[
-    str | None,
-    typer.Option("--base", help="A model's folder in Hugging Face's form; default: the embedded."),
-]
-_From = Annotated[
-    str,
-    typer.Option(
-        "--from", help="The adapter to begin with: current, shipped, none, a version, a folder."
-    ),
-]
-_Name = Annotated[
-    str | None, typer.Option("--name", help="Of the run; the same name goes on with it.")
-]
-_Reward = Annotated[
-    str, typer.Option("--reward", help="package.module:function, in place of the role's own.")
-]
-_Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps.")]
-_Promote = Annotated[bool, typer.Option("--promote", help="Put what comes of it to use at once.")]
-_Engine = Annotated[
-    str, typer.Option("--engine", help="local (this machine), or verl (a cluster).")
-]
-_DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Only check everything, and say what would be done.")
-]
+_STAGES: Mapping[Role, str] = {
+    "executor": "Stage 1: the Executor learns, the Planner stays as it is (GRPO).",
+    "planner": "Stage 2: the Planner learns, the Executor stays as it is (GRPO).",
+}
 
 
-class Wishes(NamedTuple):
-    """What a person asked for."""
+def stage(role: Role) -> Callable[..., None]:
+    """The command that trains a role."""
 
-    data: str | None
-    held_out: str | None
-    preset: str | None
-    changes: Sequence[str]
-    base: str | None
-    begins: str
-    name: str | None
-    reward: str = ""
-    device: str = "auto"
-    supervised: bool = False
+    def train(
+        data: Data = None,
+        held_out: HeldOut = None,
+        preset: PresetName = None,
+        changes: Set = None,
+        base: Base = None,
+        begins: From = "current",
+        name: Name = None,
+        reward: Reward = "",
+        device: Device = "auto",
+        promote: Promote = False,
+        engine: Engine = "local",
+        cluster: Cluster = None,
+        override: Override = None,
+        dry_run: DryRun = False,
+        corpus: options.Corpus = None,
+        web: options.Web = False,
+        as_json: options.Json = False,
+        config: options.Config = None,
+        home: options.Home = None,
+    ) -> None:
+        wishes = Wishes(data, held_out, preset, changes or (), base, begins, name, reward, device)
+        place = Place(corpus, web, config, home)
+        if engine == "verl":
+            _on_verl(role, wishes, place, cluster or (), override or (), dry_run)
+        elif engine == "local":
+            _one(role, wishes, place, promote=promote, dry_run=dry_run, as_json=as_json)
+        else:
+            raise InputError(f"there is no engine {engine!r}; there are local and verl")
 
-
-def planner(
-    data: _Data = None,
-    held_out: _HeldOut = None,
-    preset: _PresetName = None,
-    changes: _Set = None,
-    base: _Base = None,
-    begins: _From = "current",
-    name: _Name = None,
-    reward: _Reward = "",
-    device: _Device = "auto",
-    promote: _Promote = False,
-    engine: _Engine = "local",
-    dry_run: _DryRun = False,
-    corpus: options.Corpus = None,
-    web: options.Web = False,
-    as_json: options.Json = False,
-    config: options.Config = None,
-    home: options.Home = None,
-) -> None:
-    """Stage 2: the Planner learns, the Executor stays as it is (GRPO).
-
-    Killed or interrupted, the same command goes on where it stopped.
-    """
-    wishes = Wishes(data, held_out, preset, changes or (), base, begins, name, reward, device)
-    place = Place(corpus, web, config, home)
-    if engine == "verl":
-        _on_verl("planner", wishes, place, dry_run)
-        return
-    _one("planner", wishes, place, promote=promote, dry_run=dry_run, as_json=as_json)
-
-
-def executor(
-    data: _Data = None,
-    held_out: _HeldOut = None,
-    preset: _PresetName = None,
-    changes: _Set = None,
-    base: _Base = None,
-    begins: _From = "current",
-    name: _Name = None,
-    reward: _Reward = "",
-    device: _Device = "auto",
-    promote: _Promote = False,
-    engine: _Engine = "local",
-    dry_run: _DryRun = False,
-    corpus: options.Corpus = None,
-    web: options.Web = False,
-    as_json: options.Json = False,
-    config: options.Config = None,
-    home: options.Home = None,
-) -> None:
-    """Stage 1: the Executor learns, the Planner stays as it is (GRPO).
-
-    Killed or interrupted, the same command goes on where it stopped.
-    """
-    wishes = Wishes(data, held_out, preset, changes or (), base, begins, name, reward, device)
-    place = Place(corpus, web, config, home)
-    if engine == "verl":
-        _on_verl("executor", wishes, place, dry_run)
-        return
-    _one("executor", wishes, place, promote=promote, dry_run=dry_run, as_json=as_json)
+    train.__doc__ = f"{_STAGES[role]}\n\n{_GOES_ON}"
+    return train
 
 
 def warmup(
     role: Annotated[Role, typer.Argument(help="Who is to learn.")],
-    data: _Data = None,
-    held_out: _HeldOut = None,
-    preset: _PresetName = None,
-    changes: _Set = None,
-    base: _Base = None,
-    begins: _From = "current",
-    name: _Name = None,
-    device: _Device = "auto",
-    promote: _Promote = False,
+    data: Data = None,
+    held_out: HeldOut = None,
+    preset: PresetName = None,
+    changes: Set = None,
+    base: Base = None,
+    begins: From = "current",
+    name: Name = None,
+    device: Device = "auto",
+    promote: Promote = False,
     corpus: options.Corpus = None,
     web: options.Web = False,
     as_json: options.Json = False,
@@ -182,15 +115,15 @@ def warmup(
 
 def both(
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Of both stages.")] = 1,
-    data: _Data = None,
-    held_out: _HeldOut = None,
-    preset: _PresetName = None,
-    changes: _Set = None,
-    base: _Base = None,
-    begins: _From = "current",
-    name: _Name = None,
-    device: _Device = "auto",
-    promote: _Promote = False,
+    data: Data = None,
+    held_out: HeldOut = None,
+    preset: PresetName = None,
+    changes: Set = None,
+    base: Base = None,
+    begins: From = "current",
+    name: Name = None,
+    device: Device = "auto",
+    promote: Promote = False,
     corpus: options.Corpus = None,
     web: options.Web = False,
     as_json: options.Json = False,
@@ -202,11 +135,11 @@ def both(
     wishes = Wishes(data, held_out, preset, changes or (), base, begins, name, "", device)
     place = Place(corpus, web, config, home)
     shop = place.workshop()
-    exercises, kept = _exercises(wishes, place)
+    exercises, kept = exercises_of(wishes, place)
     warm = _warmed(shop, wishes, exercises, kept, ROLES, as_json)
 
     def order(role: Role, number: int) -> Order:
-        each = _order(role, wishes, exercises)
+        each = order_of(role, wishes, exercises)
         begun = str(warm[role].version.number) if role in warm else each.begins
         run = wishes.name or f"alternate-{wishes.preset or 'embedded'}"
         return replace(each, name=f"{run}-{number}-{role}", begins=begun)
@@ -240,26 +173,12 @@ def show(
     curve.summary(told)
 
 
-class Place(NamedTuple):
-    """Where it is to happen."""
-
-    corpus: Path | None
-    web: bool
-    config: Path | None
-    home: Path | None
-
-    def workshop(self) -> Workshop:
-        """Raises what settings and options raise."""
-        loaded = options.settings(self.config, self.home)
-        return Workshop(loaded, options.corpus_of(loaded, self.corpus), self.web, note)
-
-
 def _one(
     role: Role, wishes: Wishes, place: Place, *, promote: bool, dry_run: bool, as_json: bool
 ) -> None:
     shop = place.workshop()
-    exercises, kept = _exercises(wishes, place)
-    order = _order(role, wishes, exercises)
+    exercises, kept = exercises_of(wishes, place)
+    order = order_of(role, wishes, exercises)
     if dry_run:
         _plan(order, exercises, kept)
         return
@@ -286,7 +205,7 @@ def _warmed(
     for role in roles:
         if shop.shelf(role).current() is not None:
             continue
-        order = _order(role, wishes, exercises)
+        order = order_of(role, wishes, exercises)
         speaking = replace(order.preset, learning_rate=1e-2, questions=32, epochs=_WARM_STEPS / 2,
                            steps=_WARM_STEPS, check_every=0)  # fmt: skip
         run = f"{wishes.name or tiny.NAME}-{role}-speaking"
@@ -295,73 +214,14 @@ def _warmed(
     return warm
 
 
-def _exercises(wishes: Wishes, place: Place) -> tuple[list[Exercise], list[Exercise]]:
-    """What is learned from, and what is held out."""
-    if wishes.preset == tiny.NAME:
-        every = tiny.exercises(64)
-        return list(every), list(every[:8])
-    if wishes.data is None:
-        raise InputError("say what to learn from: --data (see: mia train collect --help)")
-    loaded = options.settings(place.config, place.home)
-    with House(loaded, say=note) as house:
-        every = _read(wishes.data, house)
-        kept = [] if wishes.held_out is None else _read(wishes.held_out, house)
-    if wishes.held_out is None:
-        kept = every[_HELD_OUT - 1 :: _HELD_OUT][:_MOST_HELD_OUT]
-    known = {exercise.question.id for exercise in kept}
-    left = [exercise for exercise in every if exercise.question.id not in known]
-    if not left:
-        raise InputError(f"{wishes.data} has nothing to learn from that is not held out")
-    return left, kept
-
-
-def _read(data: str, house: House) -> list[Exercise]:
-    given = named(data, house.settings.folder)
-    return list(read_exercises(given.questions, house.beside(given.questions), gold=True))
-
-
-def _order(role: Role, wishes: Wishes, exercises: Sequence[Exercise]) -> Order:
-    chosen = wishes.preset or f"embedded-{role}"
-    if chosen not in PRESETS:
-        raise InputError(f"there is no preset {chosen!r}; there are {', '.join(PRESETS)}")
-    preset = _changed(PRESETS[chosen], wishes.changes)
-    base = tiny.NAME if chosen == tiny.NAME else wishes.base or EMBEDDED
-    steps_of(preset, len(exercises))
-    return Order(
-        role=role,
-        preset=preset,
-        name=wishes.name or f"{role}-{chosen}" + ("-warmup" if wishes.supervised else ""),
-        data=wishes.data or tiny.NAME,
-        base=base,
-        begins=wishes.begins,
-        reward=wishes.reward,
-        device=wishes.device,
-        supervised=wishes.supervised,
-    )
-
-
-def _changed(preset: Preset, changes: Sequence[str]) -> Preset:
-    """A preset with single numbers of it set otherwise. Raises InputError."""
-    known = {field.name for field in fields(Preset)}
-    said: dict[str, Any] = asdict(preset)
-    for change in changes:
-        name, _, value = change.partition("=")
-        if name not in known or not value:
-            raise InputError(f"--set takes NAME=VALUE with one of {', '.join(sorted(known))}")
-        said[name] = value
-    try:
-        return msgspec.convert(said, Preset, strict=False)
-    except (msgspec.ValidationError, ValueError) as error:
-        raise InputError(f"--set {' '.join(changes)}: {error}") from error
-
-
-def _watch(as_json: bool) -> Any:
+def _watch(as_json: bool) -> Callable[[Order], Watch]:
     """Who is shown how a run goes."""
 
-    def watch(order: Order) -> Any:
-        if as_json:
-            return lambda noun: print_json({"run": order.name, **asdict(noun)})
-        return Curve(console(err=True), order.name).add
+    def watch(order: Order) -> Watch:
+        def told(noun: Noun) -> None:
+            print_json({"run": order.name, **asdict(noun)})
+
+        return told if as_json else Curve(console(err=True), order.name).add
 
     return watch
 
@@ -379,7 +239,7 @@ def _plan(order: Order, exercises: Sequence[Exercise], kept: Sequence[Exercise])
 
 def _tell(shop: Workshop, done: Sequence[Trained], *, promote: bool, as_json: bool) -> None:
     """What was published, and what to do with it."""
-    last = {trained.version.role: trained.version for trained in done}
+    last: dict[Role, Version] = {each.version.role: each.version for each in done}
     if promote:
         for role, version in last.items():
             shop.shelf(role).promote(version.number)
@@ -396,5 +256,42 @@ def _tell(shop: Workshop, done: Sequence[Trained], *, promote: bool, as_json: bo
         note(f"{role} {version.number}: {how}")
 
 
-def _on_verl(role: Role, wishes: Wishes, place: Place, dry_run: bool) -> None:
-    raise ConfigError("the engine verl is not wired yet")
+def _on_verl(
+    role: Role,
+    wishes: Wishes,
+    place: Place,
+    cluster: Sequence[str],
+    overrides: Sequence[str],
+    dry_run: bool,
+) -> None:
+    from mia.training.verl import job as jobs
+    from mia.training.verl.launch import launch
+
+    if wishes.base is None:
+        raise InputError("say what to train: --base, a model's folder that every node can read")
+    loaded = options.settings(place.config, place.home)
+    exercises, kept = exercises_of(wishes, place)
+    chosen = wishes._replace(preset=wishes.preset or role)
+    order = order_of(role, chosen, exercises)
+    home = loaded.settings.folder
+    begins = wishes.begins
+    job = jobs.Job(
+        role=role,
+        preset=order.preset,
+        name=order.name,
+        model=Path(wishes.base).absolute(),
+        exercises=tuple(exercises),
+        held_out=tuple(kept),
+        folder=place.workshop().folder(order.name),
+        settings=place.config and place.config.absolute(),
+        home=home,
+        corpus=place.corpus and place.corpus.absolute(),
+        web=place.web,
+        reward=wishes.reward,
+        begins=Path(begins).absolute() if Path(begins).is_dir() else None,
+        cluster=set_fields(jobs.Cluster(), cluster, "--cluster"),
+        overrides=tuple(overrides),
+    )
+    code = launch(job, dry_run, note)
+    if code:
+        raise typer.Exit(code)

@@ -130,7 +130,8 @@ def from_gguf(gguf: Path, origin: Origin, folder: Path) -> Path:
         raise ModelError(f"{gguf} cannot be turned into a model to train: {error}") from error
     # transformers refuses to save what it knows to have come from a quantised file
     model.hf_quantizer, model.is_quantized, model.quantization_method = None, False, None
-    vars(model.config).pop("quantization_config", None)
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
     tokenizer.save_pretrained(half)
     model.save_pretrained(half)
     (half / _ORIGIN).write_bytes(msgspec.json.encode(origin))

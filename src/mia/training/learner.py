@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -235,7 +235,7 @@ class Learner:
                 weight.copy_(master)
 
     @contextmanager
-    def _as_it_began(self) -> Iterator[None]:
+    def _as_it_began(self) -> Generator[None]:
         """The policy with the weights that the run began with."""
         with self._torch.no_grad():
             for began, weight in zip(self._began, self._weights, strict=True):

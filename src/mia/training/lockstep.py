@@ -4,7 +4,7 @@ for one of them. So it is as large as it can be, and the same whatever was faste
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -34,7 +34,7 @@ class Lockstep:
         return InStep(self, draw)
 
     @contextmanager
-    def episode(self) -> Iterator[None]:
+    def episode(self) -> Generator[None]:
         """An episode under way: while it does not wait for a policy, the policies wait for it."""
         self._under_way += 1
         try:
