@@ -114,6 +114,8 @@ class Place(NamedTuple):
 
 def exercises_of(wishes: Wishes, place: Place) -> tuple[list[Exercise], list[Exercise]]:
     """What is learned from, and what is held out."""
+    if wishes.preset is not None and wishes.preset not in PRESETS:
+        raise InputError(f"there is no preset {wishes.preset!r}; there are {', '.join(PRESETS)}")
     if wishes.preset == tiny.NAME:
         every = tiny.exercises(64)
         return list(every), list(every[:8])
@@ -139,8 +141,6 @@ def _read(data: str, house: House) -> list[Exercise]:
 
 def order_of(role: Role, wishes: Wishes, exercises: Sequence[Exercise]) -> Order:
     chosen = wishes.preset or f"embedded-{role}"
-    if chosen not in PRESETS:
-        raise InputError(f"there is no preset {chosen!r}; there are {', '.join(PRESETS)}")
     preset = set_fields(PRESETS[chosen], wishes.changes, "--set")
     base = tiny.NAME if chosen == tiny.NAME else wishes.base or EMBEDDED
     steps_of(preset, len(exercises))

@@ -182,6 +182,7 @@ def _one(
     if dry_run:
         _plan(order, exercises, kept)
         return
+    shop.check(order)
     if not wishes.supervised:
         warm = _warmed(shop, wishes, exercises, kept, (role,), as_json)
         if role in warm:

@@ -93,6 +93,17 @@ class Workshop:
             raise InputError(f"{name!r} is no name: it has to do as the name of a folder")
         return self.home / "training" / name
 
+    def check(self, order: Order) -> None:
+        """Raises what can be known before any work: InputError and ConfigError for a name, a
+        reward, a device or a version that is none."""
+        self.folder(order.name)
+        _reward(order)
+        torch_local.device_of(order.device)
+        if order.begins.isdecimal():
+            self.shelf(order.role).version(int(order.begins))
+        if order.begins == "shipped" and order.base != EMBEDDED:
+            raise ConfigError(f"no adapter came with {order.base}; begin with: none")
+
     def run(
         self,
         order: Order,
@@ -104,6 +115,7 @@ class Workshop:
         """Trains, or goes on training, and publishes what came of it; a run that had come to its
         end before is published once. `partner` is the version of the other role; None for the one
         in use. Raises what training raises."""
+        self.check(order)
         folder = self.folder(order.name)
         base = self._base(order)
         begins, parent = self._begins(order, base, folder)
@@ -157,8 +169,6 @@ class Workshop:
         if said == "none":
             return None, 0
         if said == "shipped":
-            if order.base != EMBEDDED:
-                raise ConfigError(f"no adapter came with {order.base}; begin with: none")
             return self._shipped(order.role, base, run / "begins"), 0
         if said.isdecimal():
             version = shelf.version(int(said))
@@ -207,11 +217,13 @@ class Workshop:
         shelf = self.shelf(other)
         version = partner or shelf.current()
         frozen: Callable[[], Model]
-        if order.base == tiny.NAME and version is None:
-            frozen = tiny.ByRule
-        elif order.base == EMBEDDED or house.engines.endpoint(other) is not None:
+        if order.base != tiny.NAME and (
+            order.base == EMBEDDED or house.engines.endpoint(other) is not None
+        ):
             adapter = _SHIPPED[other] if house.stepwise else None
             frozen = partial(house.engines.model, other, adapter)
+        elif order.base == tiny.NAME and version is None:
+            frozen = tiny.ByRule
         else:
             begins = None if version is None else shelf.folder(version.number)
             frozen = partial(_in_process, lockstep, learner.partner(begins), chat)

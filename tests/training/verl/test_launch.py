@@ -11,9 +11,9 @@ import pytest
 from msgspec.structs import replace
 from tests.training.verl.runs import exercises, job, settings
 
-from mia.errors import ConfigError, InputError, MissingError
+from mia.errors import ConfigError, MissingError
 from mia.training.verl.job import Cluster
-from mia.training.verl.launch import agents_of, begin, command_of, launch, merge_command
+from mia.training.verl.launch import agents_of, begin, command_of, launch
 from mia.training.verl.overrides import overrides
 
 
@@ -87,19 +87,3 @@ def test_without_verl_it_says_how_to_get_it(tmp_path: Path, dry_run: bool) -> No
     with pytest.raises(MissingError, match=r"requirements-verl\.txt"):
         launch(job(tmp_path), dry_run=dry_run)
     assert not (tmp_path / "run").exists()
-
-
-def test_checkpoints_become_weights_by_verls_own_merger(tmp_path: Path) -> None:
-    files = job(tmp_path).files
-    with pytest.raises(InputError, match="no checkpoint yet"):
-        merge_command(files.folder, tmp_path / "out")
-    for step in (10, 100, 20):
-        files.actor(step).mkdir(parents=True)
-    files.latest.write_text("100")
-    for step, taken in ((None, 100), (20, 20)):
-        command = merge_command(files.folder, tmp_path / "out", step)
-        assert command[1:4] == ("-m", "verl.model_merger", "merge")
-        assert command[command.index("--local_dir") + 1] == str(files.actor(taken))
-        assert command[command.index("--target_dir") + 1] == str(tmp_path / "out")
-    with pytest.raises(InputError, match="of step 30; there are: 10, 20, 100"):
-        merge_command(files.folder, tmp_path / "out", 30)

@@ -1,5 +1,4 @@
-"""Starts a run on verl, or says what it would start; and the command that turns its checkpoints
-into files that others read."""
+"""Starts a run on verl, or says what it would start."""
 
 from __future__ import annotations
 
@@ -8,11 +7,10 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import msgspec
 
-from mia.errors import ConfigError, InputError, StoreError
+from mia.errors import ConfigError, StoreError
 from mia.training.exercises import Exercise
 from mia.training.presets import Preset
 from mia.training.verl import composed
@@ -98,25 +96,6 @@ def agents_of(job: Job) -> bytes:
     """The file that tells verl whose loop runs the episodes; YAML, of which JSON is a part."""
     agent = {"name": job.agent, "_target_": _TARGET, "crew": str(job.files.crew)}
     return msgspec.json.encode([agent])
-
-
-def merge_command(folder: Path, out: Path, step: int | None = None) -> tuple[str, ...]:
-    """What turns a checkpoint into weights in Hugging Face's form at `out`; of a run that trains an
-    adapter, `out/lora_adapter` is that, in PEFT's form. Without a step the last one is taken.
-    Raises InputError when there is no such checkpoint."""
-    files = Files(folder)
-    if step is None:
-        if not files.latest.is_file():
-            raise InputError(f"{folder} has no checkpoint yet")
-        step = int(files.latest.read_text())
-    actor = files.actor(step)
-    if not actor.is_dir():
-        there = ", ".join(map(str, files.steps())) or "none"
-        raise InputError(f"{folder} has no checkpoint of step {step}; there are: {there}")
-    return (
-        sys.executable, "-m", "verl.model_merger", "merge", "--backend", "fsdp",
-        "--local_dir", str(actor), "--target_dir", str(out.absolute()),
-    )  # fmt: skip
 
 
 def _check_paths(job: Job) -> None:

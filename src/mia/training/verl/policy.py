@@ -57,5 +57,5 @@ class ServerPolicy(Policy):
             ids=ids,
             logprobs=logprobs,
             version=output.extra_fields.get("global_steps") or 0,  # before the first update
-            truncated=False,
+            truncated=ids[-1] != self._end,
         )
