@@ -9,21 +9,20 @@ HOME is a home of MIA's with the embedded model. TRL gets an environment of its 
     build/trl/bin/pip install -c constraints.txt -e '.[train]' trl==1.16.0
 
 Both sides learn from the same samples: two questions, five episodes each, in which SmolLM2-135M
-says up to 25 tokens, is told something, and says up to 25 more: about 500 policy tokens. `different`
-has ten different episodes. `equal` has three different ones a question, one of them three times:
-six of ten, where half of what the embedded planner learned from in its first steps was different.
+says up to 25 tokens, is told something, and says up to 25 more: about 500 policy tokens. In
+`different` all ten are. In `equal` each question has three different ones, one of them three times:
+6 of 10 are different (in the first steps of a planner trained from the embedded one it was half).
 Rank 16 on all linear layers, no KL, one batch, one thread, every side in a process of its own; the
 median of some steps after a warm one.
 
-MIA's seconds are advantages and `Learner.update`: the forward pass, the loss, the backward pass, the
-optimiser. TRL's are a step of GRPOTrainer from its beginning to its end, less what our rollout
-function (a table) and reward function (a list) took: the same, and its padding, decoding and
-metrics. What it logs between steps is not counted. Memory is the process's peak, libraries and base
-included. `checkpointing` is TRL with its default, which computes activations twice to keep fewer.
-In bfloat16 both have a base of 16 bits and adapters whose optimiser has 32; TRL computes under
-autocast, as it does by default. The gradient's norm, at the warm step, says that both computed the
-same: TRL takes the deviation of a sample where we take the population's, so that its advantages of
-five are sqrt(4/5) = 0.894 as large.
+MIA's seconds are advantages and `Learner.update`: forward pass, loss, backward pass, optimiser.
+TRL's are a step of GRPOTrainer from its beginning to its end, less what our rollout function (a
+table) took: the same, and its padding, decoding and metrics. What it logs between steps is not
+counted. Memory is the process's peak, libraries and base included. `checkpointing` is TRL by its
+default, which computes activations twice in order to keep fewer. In bfloat16 both have a base of
+16 bits and an optimiser of 32, and TRL computes under autocast, as it does by default. The
+gradient's norm, at the warm step, tells whether both computed the same: TRL divides by the
+deviation of a sample where we take the population's, so its norm is sqrt(4 / 5) = 0.894 of ours.
 """
 
 from __future__ import annotations
@@ -65,13 +64,13 @@ SETTINGS = {
     "equal": ((0, 0, 0, 1, 2), (0.25, 0.25, 0.25, 1.0, 0.0)),
 }
 """Which of a question's drawn episodes are learned from, and their rewards."""
+TASK = (
+    "You plan how to answer a question by searching an encyclopedia; you do not answer it. Say"
+    " which pages to look for, one after the other, and what each of them has to tell. The question:"
+)
 QUESTIONS = (
-    "You plan how to answer a question by searching an encyclopedia; you do not answer it. Say which"
-    " pages to look for, one after the other, and what each of them has to tell. The question:"
-    " Which of the two rivers that meet below the town where the composer was born is longer?",
-    "You plan how to answer a question by searching an encyclopedia; you do not answer it. Say which"
-    " pages to look for, one after the other, and what each of them has to tell. The question:"
-    " In what year did the club for which the brother of the goalkeeper played win its first title?",
+    "Which of the two rivers that meet below the town where the composer was born is longer?",
+    "In what year did the club for which the brother of the goalkeeper played win its first cup?",
 )
 SEEN = "The first page was found and names two candidates; the second was not found. What now?"
 
@@ -94,7 +93,7 @@ class Told(msgspec.Struct, frozen=True):
 
 def peak() -> float:
     """MB of memory that this process had at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def draw(base: Path) -> list[list[Sample]]:
@@ -119,7 +118,7 @@ def draw(base: Path) -> list[list[Sample]]:
 
     drawn: list[list[Sample]] = []
     for number, question in enumerate(QUESTIONS):
-        opening = tuple(chat.opening([Message(role="user", content=question)]))
+        opening = tuple(chat.opening([Message(role="user", content=f"{TASK} {question}")]))
         first = say([opening] * EPISODES, 1000 * number)
         second = say([seen(call) for call in first], 1000 * number + 100)
         of_one: list[Sample] = []
@@ -234,8 +233,8 @@ def about_samples(name: str, samples: Sequence[Sample]) -> str:
     prompts = sorted({len(sample.prompt_ids) for sample in samples})
     rows = len({(sample.prompt_ids, sample.response_ids) for sample in samples})
     return (
-        f"{name}: {len(samples)} samples, {rows} different; {tokens} policy tokens, {told} that they"
-        f" were told, prompts of {' and '.join(map(str, prompts))}"
+        f"{name}: {len(samples)} samples, {rows} different; {tokens} policy tokens, {told} of what"
+        f" they were told, prompts of {' and '.join(map(str, prompts))}"
     )
 
 

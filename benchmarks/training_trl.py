@@ -1,4 +1,4 @@
-"""TRL's side of `benchmarks.training`: GRPOTrainer on given samples. It runs in TRL's environment."""
+"""TRL's side of `benchmarks.training`: GRPOTrainer on given samples. It needs TRL."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import msgspec
 import torch
 import trl
 from benchmarks.training import EPISODES, QUESTIONS, RANK, RATE, Told, peak
-from datasets import Dataset
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
+from datasets import Dataset
 from mia.training.samples import Sample, read_samples
 
 
