@@ -66,7 +66,7 @@ SETTINGS = {
 """Which of a question's drawn episodes are learned from, and their rewards."""
 TASK = (
     "You plan how to answer a question by searching an encyclopedia; you do not answer it. Say"
-    " which pages to look for, one after the other, and what each of them has to tell. The question:"
+    " which pages to look for, one after the other, and what each of them tells. The question:"
 )
 QUESTIONS = (
     "Which of the two rivers that meet below the town where the composer was born is longer?",

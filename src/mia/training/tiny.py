@@ -58,6 +58,7 @@ def make_base(folder: Path, seed: int = 0) -> Path:
     if (folder / "mia_base.json").is_file():
         return folder
     torch, transformers = libraries()
+    transformers.utils.logging.disable_progress_bar()
     torch.manual_seed(seed)
     config = transformers.LlamaConfig(
         vocab_size=257, hidden_size=64, intermediate_size=128, num_hidden_layers=2,

@@ -268,7 +268,7 @@ class Workshop:
         if note.is_file():
             return Trained(version=shelf.version(int(note.read_text())), folder=stage.folder)
         told = progress_of(stage.folder)
-        checks = {f"accuracy after {c.step} of {c.n}": c.accuracy for c in told.checks}
+        checks = {f"accuracy of {c.n} after {c.step} steps": c.accuracy for c in told.checks}
         rewards = [step.reward for step in told.steps if step.reward is not None]
         draft = Draft(
             base=base.origin.name,

@@ -255,7 +255,7 @@ def test_verl_accepts_both_stages(tmp_path: Path, model: Path, role: Role, weigh
     said: list[str] = []
     assert launch(one, dry_run=True, say=said.append) == 0
     assert said[0].startswith("10 steps" if role == "planner" else "16 steps")
-    assert said[-1].split()[5:] and "verl.trainer.main_ppo" in said[-1]
+    assert "-m verl.trainer.main_ppo algorithm.adv_estimator=grpo" in said[-1]
     assert not one.folder.exists(), "a dry run writes nothing"
 
 
