@@ -35,7 +35,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -174,6 +174,16 @@ def theirs(python: Path, *given: object) -> Told:
     return msgspec.json.decode(ran.stdout.splitlines()[-1], type=Told)
 
 
+def sides(
+    samples: Path, base: Path, dtype: str, steps: int, trl: Path | None
+) -> Iterator[tuple[str, Told]]:
+    """What each side tells, ours first; nothing of TRL's where there is none."""
+    yield "MIA", alone(ours, samples, base, dtype, steps)
+    if trl is not None:
+        yield "TRL", theirs(trl, samples, base, dtype, steps)
+        yield "TRL, checkpointing", theirs(trl, samples, base, dtype, steps, "--checkpointing")
+
+
 def row(name: str, dtype: str, side: str, told: Told, mine: Told) -> str:
     """A line of the table, with its ratios to our side's."""
     timed, of_mine = told.seconds[1:], statistics.median(mine.seconds[1:])
@@ -202,28 +212,24 @@ def main() -> None:
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     base = base_of(options.home.absolute())
-    print(f"load {os.getloadavg()[0]:.1f} at the beginning; {options.steps} steps", flush=True)
     drawn = alone(draw, base)
-    libraries_used: set[str] = set()
-    rows: list[str] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for name in SETTINGS:
-            samples, file = setting(name, drawn), Path(folder) / f"{name}.jsonl"
-            file.write_bytes(write_samples(samples))
-            print(about_samples(name, samples), flush=True)
-            for dtype in DTYPES:
-                told = {"MIA": alone(ours, file, base, dtype, options.steps)}
-                if options.trl_python is not None:
-                    given = (options.trl_python, file, base, dtype, options.steps)
-                    told["TRL"] = theirs(*given)
-                    told["TRL, checkpointing"] = theirs(*given, "--checkpointing")
-                libraries_used |= {each.library for each in told.values()}
-                rows += [row(name, dtype, s, each, told["MIA"]) for s, each in told.items()]
-    print(f"load {os.getloadavg()[0]:.1f} at the end")
-    print(f"{'; '.join(sorted(libraries_used))}\n")
+    settings = {name: setting(name, drawn) for name in SETTINGS}
+    print("\n".join(about_samples(name, samples) for name, samples in settings.items()))
+    print(f"load {os.getloadavg()[0]:.1f} at the beginning; {options.steps} steps\n")
     print("| samples | dtype | side | CPU-s a step (lowest–highest) | × | peak MB | ×", end="")
-    print(" | MB before | gradient |\n|---|---|---|---|---|---|---|---|---|")
-    print("\n".join(rows))
+    print(" | MB before | gradient |\n|---|---|---|---|---|---|---|---|---|", flush=True)
+    used: set[str] = set()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "samples.jsonl"
+        for name, samples in settings.items():
+            file.write_bytes(write_samples(samples))
+            for dtype in DTYPES:
+                mine = None
+                for side, told in sides(file, base, dtype, options.steps, options.trl_python):
+                    mine = mine or told
+                    print(row(name, dtype, side, told, mine), flush=True)
+                    used.add(told.library)
+    print(f"\nload {os.getloadavg()[0]:.1f} at the end; {'; '.join(sorted(used))}")
 
 
 def about_samples(name: str, samples: Sequence[Sample]) -> str:

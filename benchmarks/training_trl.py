@@ -16,6 +16,7 @@ import trl
 from benchmarks.training import EPISODES, QUESTIONS, RANK, RATE, Told, peak
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from transformers.utils.logging import disable_progress_bar
 
 from datasets import Dataset
 from mia.training.samples import Sample, read_samples
@@ -80,6 +81,7 @@ def main() -> None:
     parser.add_argument("--checkpointing", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    disable_progress_bar()
     samples = read_samples(options.samples.read_bytes())
     table = Table(samples)
     clock = Clock(table)

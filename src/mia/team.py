@@ -305,8 +305,12 @@ class House:
     def executor(self) -> Executor:
         """Who carries plans out."""
         model = self.engines.model("executor", "reader" if self.stepwise else None)
-        native = self.settings.executor.protocol == "native"
-        return self.executor_on(model, Native() if native else Tagged())
+        return self.executor_on(model, self.protocol)
+
+    @property
+    def protocol(self) -> ReactProtocol:
+        """How an executor that takes plans in prose calls tools."""
+        return Native() if self.settings.executor.protocol == "native" else Tagged()
 
     def executor_on(self, model: Model, protocol: ReactProtocol) -> Executor:
         """The executor of these settings, on a model of somebody's choice; `protocol` is how it

@@ -78,6 +78,9 @@ Cluster = Annotated[
 Override = Annotated[
     list[str] | None, typer.Option("--override", help="For verl: a Hydra override of its own.")
 ]
+AllWeights = Annotated[
+    bool, typer.Option("--all-weights", help="For verl: train all weights, not an adapter.")
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Only check everything, and say what would be done.")
 ]
@@ -140,6 +143,7 @@ def _read(data: str, house: House) -> list[Exercise]:
 
 
 def order_of(role: Role, wishes: Wishes, exercises: Sequence[Exercise]) -> Order:
+    """What is to be trained. Raises InputError for numbers that no run can have."""
     chosen = wishes.preset or f"embedded-{role}"
     preset = set_fields(PRESETS[chosen], wishes.changes, "--set")
     base = tiny.NAME if chosen == tiny.NAME else wishes.base or EMBEDDED

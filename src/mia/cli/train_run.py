@@ -12,6 +12,7 @@ from msgspec.structs import asdict, replace
 from mia.cli import options
 from mia.cli.output import console, note, print_json
 from mia.cli.train_options import (
+    AllWeights,
     Base,
     Cluster,
     Data,
@@ -68,6 +69,7 @@ def stage(role: Role) -> Callable[..., None]:
         engine: Engine = "local",
         cluster: Cluster = None,
         override: Override = None,
+        all_weights: AllWeights = False,
         dry_run: DryRun = False,
         corpus: options.Corpus = None,
         web: options.Web = False,
@@ -78,7 +80,9 @@ def stage(role: Role) -> Callable[..., None]:
         wishes = Wishes(data, held_out, preset, changes or (), base, begins, name, reward, device)
         place = Place(corpus, web, config, home)
         if engine == "verl":
-            _on_verl(role, wishes, place, cluster or (), override or (), dry_run)
+            _on_verl(
+                role, wishes, place, cluster or (), override or (), dry_run, all_weights=all_weights
+            )
         elif engine == "local":
             _one(role, wishes, place, promote=promote, dry_run=dry_run, as_json=as_json)
         else:
@@ -264,6 +268,8 @@ def _on_verl(
     cluster: Sequence[str],
     overrides: Sequence[str],
     dry_run: bool,
+    *,
+    all_weights: bool,
 ) -> None:
     from mia.training.verl import job as jobs
     from mia.training.verl.launch import launch
@@ -292,6 +298,7 @@ def _on_verl(
         begins=Path(begins).absolute() if Path(begins).is_dir() else None,
         cluster=set_fields(jobs.Cluster(), cluster, "--cluster"),
         overrides=tuple(overrides),
+        weights="all" if all_weights else "adapter",
     )
     code = launch(job, dry_run, note)
     if code:

@@ -150,7 +150,9 @@ class TokenizerChat:
         self.context = context
         self._tokenizer = tokenizer
         self.end: int = tokenizer.eos_token_id
-        specials = sorted(tokenizer.all_special_tokens, key=len, reverse=True)
+        # a tokenizer has control tokens beside those that it has a name for
+        added = {str(one) for one in tokenizer.added_tokens_decoder.values() if one.special}
+        specials = sorted({*tokenizer.all_special_tokens, *added}, key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, specials)))
         self._before = self._rendered(_PROBE, opens=False)
         self._cut = self._before.rfind(tokenizer.eos_token) + len(tokenizer.eos_token)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 from mia.errors import InputError, MissingError, StoreError, TrainingError, adding
@@ -131,11 +132,12 @@ class Learner:
         """One supervised update towards what the policy tokens of the samples say, token-mean; who
         sampled them, and how likely they were, does not matter."""
         rows = _rows([(sample, 1.0) for sample in samples])
-        tokens = sum(sum(row.mask) for row in rows)
+        tokens = sum(sum(sample.mask) for sample in samples)
         losses: list[Loss] = []
         for part in _parts(rows, self._preset.batch_tokens):
             logprobs_BC, entropy_BC, _, mask_BC = self._logprobs(part)
-            said = -logprobs_BC[mask_BC].sum() / tokens
+            often_B1 = logprobs_BC.new_tensor([[len(row.members)] for row in part])
+            said = -(logprobs_BC * often_B1)[mask_BC].sum() / tokens
             said.backward()
             entropy = float(entropy_BC[mask_BC].mean())
             losses.append(Loss(said, int(mask_BC.sum()), 0.0, 0.0, 0.0, entropy))
@@ -270,10 +272,16 @@ class Learner:
 
     def restore(self, folder: Path) -> bool:
         """Goes on from the checkpoint in a folder; whether there was one. Raises InputError for one
-        of another base."""
+        of another base, StoreError for one that is damaged."""
         if not (folder / _STATE).is_file():
             return False
-        state = self._torch.load(folder / _STATE, weights_only=True)
+        try:
+            state = self._torch.load(folder / _STATE, weights_only=True)
+        except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+            raise StoreError(
+                f"the checkpoint {folder / _STATE} cannot be read ({error}); remove it to begin"
+                " anew"
+            ) from error
         if state["base"] != self._base.origin.sha256:
             raise InputError(f"the checkpoint in {folder} is of another base; take another --name")
         self.version = state["version"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
-from mia.errors import JudgeError, ModelError
+from mia.errors import JudgeError, MIAError, ModelError
 from mia.judge import Judge
 from mia.model import Model, Policy
 from mia.planner import Planner
@@ -103,7 +103,7 @@ async def group(
     actor: Actor, exercises: Sequence[Exercise], *, attempts: int, seed: str, temperature: float
 ) -> list[list[Attempt]]:
     """So many attempts at each exercise, all side by side. What chance decides in each depends on
-    `seed`, its exercise and its place only."""
+    `seed`, its exercise and its place only. Raises what an attempt raises."""
     all_there = asyncio.Barrier(len(exercises) * attempts)
 
     async def one(place: int, exercise: Exercise, number: int) -> Attempt:
@@ -117,11 +117,14 @@ async def group(
                 temperature=temperature,
             )
 
-    async with asyncio.TaskGroup() as tasks:
-        asked = [
-            [tasks.create_task(one(place, exercise, number)) for number in range(attempts)]
-            for place, exercise in enumerate(exercises)
-        ]
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            asked = [
+                [tasks.create_task(one(place, exercise, number)) for number in range(attempts)]
+                for place, exercise in enumerate(exercises)
+            ]
+    except* MIAError as errors:
+        raise errors.exceptions[0] from None
     return [[task.result() for task in tasks] for tasks in asked]
 
 

@@ -298,9 +298,11 @@ def progress_of(folder: Path) -> Progress:
 
 
 def _lines(path: Path, kind: type[N]) -> tuple[N, ...]:
+    """The lines that were written to their end: whoever wrote the last one may have been killed."""
     if not path.is_file():
         return ()
-    return tuple(decode(line, kind) for line in path.read_bytes().splitlines())
+    lines = path.read_bytes().splitlines(keepends=True)
+    return tuple(decode(line, kind) for line in lines if line.endswith(b"\n"))
 
 
 class _Log:
@@ -317,7 +319,7 @@ class _Log:
                     f"{stage.folder.name!r} was begun with {_apart(head, stage.spec)}; go on with"
                     " that, or take another --name"
                 )
-            head.write_bytes(encode(stage.spec))
+            _write(head, encode(stage.spec))
             stage.learner.restore(stage.folder / "checkpoint")
             self._forget(stage.learner.version)
         except OSError as error:
@@ -330,7 +332,7 @@ class _Log:
             kept: list[Any] = [line for line in _lines(path, kind) if line.step <= since]  # type: ignore[attr-defined]
             if since == 0:
                 kept = []
-            path.write_bytes(b"".join(encode(line) + b"\n" for line in kept))
+            _write(path, b"".join(encode(line) + b"\n" for line in kept))
 
     def step(self, step: Step) -> None:
         """Notes a step."""
@@ -352,6 +354,13 @@ class _Log:
                 file.write(b"".join(encode(line) + b"\n" for line in lines))
         except OSError as error:
             raise StoreError(f"{self._folder}: {error}") from error
+
+
+def _write(path: Path, raw: bytes) -> None:
+    """A file that is as it was, or whole."""
+    half = path.with_name(f"{path.name}.half")
+    half.write_bytes(raw)
+    half.replace(path)
 
 
 def _said(step: int, attempt: Attempt) -> Said:

@@ -12,7 +12,7 @@ the letter, says what to search for, sees what was found, and says the answer.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -208,15 +208,17 @@ class _Things:
         return None
 
 
-def cast(role: Role, partner: Model) -> Cast:
-    """The teams of this world: the role in training, and a frozen partner."""
+def cast(role: Role, partner: Callable[[], Model]) -> Cast:
+    """The teams of this world: the role in training, and a partner that is asked for at each
+    episode."""
 
     def team(model: Model, exercise: Exercise) -> Team:
+        plans, acts = (model, partner()) if role == "planner" else (partner(), model)
         return Team(
             captioner=Blind(),
             memory=NoMemory(),
-            planner=TinyPlanner(model if role == "planner" else partner),
-            executor=TinyExecutor(model if role == "executor" else partner),
+            planner=TinyPlanner(plans),
+            executor=TinyExecutor(acts),
             judge=ExactMatch(),
             record=Unrecorded(),
         )

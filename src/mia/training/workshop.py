@@ -11,36 +11,25 @@ from pathlib import Path
 
 from msgspec.structs import asdict, replace
 
-from mia.captioners.none import Blind
 from mia.config import Loaded
 from mia.engines import adapters
 from mia.errors import ConfigError, InputError
-from mia.executors.react.tagged import Tagged
 from mia.journal import fingerprint
-from mia.memories.given import GivenMemory
 from mia.model import Model
 from mia.models import gguf_adapters, torch_local
 from mia.models.catalog import known, place
 from mia.models.shared import Replies
 from mia.models.torch_local import Base, Origin, TokenizerChat
-from mia.planners.given import GivenPlanner
-from mia.solve import Team
 from mia.sources import Say
 from mia.team import House
 from mia.training import tiny
+from mia.training.casting import cast, other, reward_of
 from mia.training.exercises import Exercise
 from mia.training.learner import Learner
 from mia.training.lockstep import Draw, Lockstep
 from mia.training.policy_model import Chat, PolicyModel, Transcript
 from mia.training.presets import Preset
-from mia.training.rewards import (
-    Reward,
-    executor_reward,
-    named_reward,
-    planner_reward,
-    unsupervised_planner_reward,
-)
-from mia.training.rollouts import Actor, Cast, Unrecorded
+from mia.training.rollouts import Actor, Cast
 from mia.training.stages import Spec, Stage, Watch, progress_of, supervise, train
 from mia.training.versions import GGUF, Draft, Role, Shelf, Version, shelf
 from mia.types import Noun, encode
@@ -97,7 +86,7 @@ class Workshop:
         """Raises what can be known before any work: InputError and ConfigError for a name, a
         reward, a device or a version that is none."""
         self.folder(order.name)
-        _reward(order)
+        reward_of(order.role, order.preset.supervision, order.reward)
         torch_local.device_of(order.device)
         if order.begins.isdecimal():
             self.shelf(order.role).version(int(order.begins))
@@ -120,10 +109,9 @@ class Workshop:
         base = self._base(order)
         begins, parent = self._begins(order, base, folder)
         learner = Learner(base, order.preset, begins)
-        other: Role = "executor" if order.role == "planner" else "planner"
         house = House(
             self._loaded, corpus=self._corpus, web=self._web, say=self._say, replies=Replies(),
-            versions={other: partner.number} if partner and order.base == EMBEDDED else {},
+            versions=_spoken(order, partner),
         )  # fmt: skip
         with house:
             stage = Stage(
@@ -200,7 +188,7 @@ class Workshop:
             cast=self._cast(order, learner, chat, lockstep, house, partner),
             policy=lockstep.policy(learner.draw),
             chat=chat,
-            reward=_reward(order),
+            reward=reward_of(order.role, preset.supervision, order.reward),
             under_way=lockstep.episode,
         )
 
@@ -213,23 +201,20 @@ class Workshop:
         house: House,
         partner: Version | None,
     ) -> Cast:
-        other: Role = "executor" if order.role == "planner" else "planner"
-        shelf = self.shelf(other)
+        theirs = other(order.role)
+        shelf = self.shelf(theirs)
         version = partner or shelf.current()
-        frozen: Callable[[], Model]
-        if order.base != tiny.NAME and (
-            order.base == EMBEDDED or house.engines.endpoint(other) is not None
+        if order.base == tiny.NAME and version is None:
+            return tiny.cast(order.role, tiny.ByRule)
+        if order.base == tiny.NAME or (
+            order.base != EMBEDDED and house.engines.endpoint(theirs) is None
         ):
-            adapter = _SHIPPED[other] if house.stepwise else None
-            frozen = partial(house.engines.model, other, adapter)
-        elif order.base == tiny.NAME and version is None:
-            frozen = tiny.ByRule
-        else:
             begins = None if version is None else shelf.folder(version.number)
             frozen = partial(_in_process, lockstep, learner.partner(begins), chat)
-        if order.base == tiny.NAME:
-            return lambda model, exercise: tiny.cast(order.role, frozen())(model, exercise)
-        return partial(_team, house, order.role, frozen)
+            world = tiny.cast if order.base == tiny.NAME else partial(cast, house)
+            return world(order.role, frozen)
+        model = house.engines.model(theirs, _SHIPPED[theirs] if house.stepwise else None)
+        return cast(house, order.role, lambda: model)
 
     def _spec(
         self,
@@ -241,8 +226,7 @@ class Workshop:
         partner: Version | None,
         house: House,
     ) -> Spec:
-        shelf = self.shelf("executor" if order.role == "planner" else "planner")
-        against, chosen = partner or shelf.current(), house.settings
+        against, chosen = partner or self.shelf(other(order.role)).current(), house.settings
         return Spec(
             role=order.role,
             preset=order.preset,
@@ -303,49 +287,28 @@ def alternate(
     frozen; each goes on from what the one before it published. Killed, it goes on where it was."""
     done: list[Trained] = []
     latest: dict[Role, Version] = {}
-    stages: tuple[tuple[Role, Role], ...] = (("executor", "planner"), ("planner", "executor"))
+    stages: tuple[Role, ...] = ("executor", "planner")
     for number in range(1, rounds + 1):
-        for role, other in stages:
+        for role in stages:
             order = orders(role, number)
             if role in latest:
                 order = replace(order, begins=str(latest[role].number))
-            trained = shop.run(order, exercises(role), held_out, watch(order), latest.get(other))
+            trained = shop.run(
+                order, exercises(role), held_out, watch(order), latest.get(other(role))
+            )
             latest[role] = trained.version
             done.append(trained)
     return done
 
 
-def _team(
-    house: House, role: Role, frozen: Callable[[], Model], model: Model, exercise: Exercise
-) -> Team:
-    """The team of one exercise: what was collected for it, the role in training, and its frozen
-    partner."""
-    plans, acts = (model, frozen()) if role == "planner" else (frozen(), model)
-    planner = house.planner_on(plans)
-    if role == "executor" and exercise.plan is not None:
-        planner = GivenPlanner(exercise.plan, planner)
-    seen = exercise.question.caption is not None or not exercise.question.pictures
-    return Team(
-        captioner=Blind() if seen else house.captioner(),
-        memory=GivenMemory(exercise.recollection),
-        planner=planner,
-        executor=house.executor_on(acts, Tagged()) if role == "executor" else house.executor(),
-        judge=house.judge(),
-        record=Unrecorded(),
-    )
+def _spoken(order: Order, partner: Version | None) -> dict[Role, int]:
+    """The version that the embedded model has to speak through, where it plays the partner."""
+    return {other(order.role): partner.number} if partner and order.base == EMBEDDED else {}
 
 
 def _in_process(lockstep: Lockstep, draw: Draw, chat: Chat) -> Model:
     """A frozen partner on the same base: it always says what is likeliest."""
     return PolicyModel(lockstep.policy(draw), chat, Transcript(), temperature=0.0, seed=0)
-
-
-def _reward(order: Order) -> Reward:
-    if order.reward:
-        return named_reward(order.reward)
-    if order.role == "executor":
-        return executor_reward
-    return planner_reward if order.preset.supervision == "gold" else unsupervised_planner_reward
 
 
 def _digest(exercises: Sequence[Exercise]) -> str:

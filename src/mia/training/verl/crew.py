@@ -14,25 +14,11 @@ import msgspec
 from msgspec.structs import replace
 
 from mia import config
-from mia.captioners.none import Blind
 from mia.config import Loaded
 from mia.errors import ConfigError
-from mia.executors.react.tagged import Tagged
-from mia.memories.given import GivenMemory
-from mia.model import Model
-from mia.planners.given import GivenPlanner
-from mia.solve import Team
 from mia.team import House
-from mia.training.exercises import Exercise
+from mia.training.casting import cast, other, reward_of
 from mia.training.presets import Supervision
-from mia.training.rewards import (
-    Reward,
-    executor_reward,
-    named_reward,
-    planner_reward,
-    unsupervised_planner_reward,
-)
-from mia.training.rollouts import Cast, Unrecorded
 from mia.training.verl.job import Job
 from mia.training.versions import Role
 from mia.types import Noun, decode, encode
@@ -60,10 +46,11 @@ class Hired:
     def __init__(self, crew: Crew) -> None:
         """Raises ConfigError for settings with which nobody can train."""
         self.crew = crew
-        self.reward = _reward(crew)
+        self.reward = reward_of(crew.role, crew.supervision, crew.reward)
         self.house = House(loaded(crew), corpus=_path(crew.corpus), web=crew.web)
         """Left when the process ends: verl tells no worker that it is done."""
-        self.cast = cast(self.house, crew.role)
+        partner = self.house.engines.model(other(crew.role))
+        self.cast = cast(self.house, crew.role, lambda: partner)
 
 
 def crew_of(job: Job) -> Crew:
@@ -82,7 +69,7 @@ def crew_of(job: Job) -> Crew:
 
 def check_crew(crew: Crew) -> None:
     """Raises ConfigError for a crew that no worker could hire. Opens no corpus."""
-    _reward(crew)
+    reward_of(crew.role, crew.supervision, crew.reward)
     House(loaded(crew)).judge()
 
 
@@ -107,7 +94,7 @@ def loaded(crew: Crew) -> Loaded:
     read = config.load(_path(crew.settings))
     settings = replace(read.settings, home=crew.home)
     models = settings.models
-    partner = "executor" if crew.role == "planner" else "planner"
+    partner = other(crew.role)
     if (getattr(models, partner) or models.default) is None:
         raise ConfigError(f"a run on verl needs an endpoint that plays the {partner}; set"
                           f" [models.{partner}] in {crew.settings or 'mia.toml'}")  # fmt: skip
@@ -115,36 +102,6 @@ def loaded(crew: Crew) -> Loaded:
         # the policy plays it; that somebody is named says that plans are in prose
         models = replace(models, executor=models.executor or models.planner or models.default)
     return replace(read, settings=replace(settings, models=models))
-
-
-def cast(house: House, role: Role) -> Cast:
-    """The teams of exercises: what was collected for each, the role in training, and partners that
-    stay as they are, which all episodes share. Raises ConfigError for a judge that cannot be."""
-    judge, captioner = house.judge(), house.captioner()
-    executor = house.executor() if role == "planner" else None
-    planner = house.planner_on(house.engines.model("planner")) if role == "executor" else None
-
-    def team(model: Model, exercise: Exercise) -> Team:
-        plans = planner or house.planner_on(model)
-        described = exercise.question.caption is not None or not exercise.question.pictures
-        return Team(
-            captioner=Blind() if described else captioner,
-            memory=GivenMemory(exercise.recollection),
-            planner=GivenPlanner(exercise.plan, plans) if role == "executor" else plans,
-            executor=executor or house.executor_on(model, Tagged()),
-            judge=judge,
-            record=Unrecorded(),
-        )
-
-    return team
-
-
-def _reward(crew: Crew) -> Reward:
-    if crew.reward:
-        return named_reward(crew.reward)
-    if crew.role == "executor":
-        return executor_reward
-    return planner_reward if crew.supervision == "gold" else unsupervised_planner_reward
 
 
 def _path(text: str) -> Path | None:
