@@ -1,28 +1,34 @@
-"""Questions with answers, to train policies on: those of the train splits, and questions composed of
-facts that were mined in passages.
+"""Exercises with answers, to train policies on.
 
-    python recipes/embedded/answered.py --data ../shared/data --out build/embedded/questions.jsonl
+    python recipes/embedded/answered.py --data ../shared/data --out build/embedded
 
-The composed ones ask for a fact of a fact (`the director of X` and when he died) or compare two
-things by one; their answers are what the patterns of `mine.py` found, so a few are wrong. No
-passage of reserved_ids.txt is used.
+`questions.jsonl`: those of the train splits, and questions composed of facts that were mined in
+passages: a fact of a fact (`the director of X`, and when he died), or two things compared by one.
+`lookups.jsonl`: single facts, each with its plan of one step, from the evidence of the train
+questions and mined: what an Executor practises on, since an answer that took one lookup says
+which reading was wrong. What patterns found is wrong at times. No passage of reserved_ids.txt is
+used.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import random
 from collections import Counter
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 from mine import Fact, mine
 
 from mia.executors.stepwise.compute import before, country, parse_date
-from mia.planners.relations import BRIDGE, COMPARE, FINAL, MENTION
+from mia.planner import parse_plan
+from mia.planners.relations import ASK, BRIDGE, COMPARE, FINAL, MENTION
 from mia.titles import name_of
-from mia.types import Passage
+from mia.training.exercises import Exercise, write_exercises
+from mia.types import Passage, Question
 
 _DATES = ("date of birth", "date of death", "publication date")
 _NATIONS = ("country of citizenship", "country of origin")
@@ -30,6 +36,7 @@ _WHO = frozenset(
     "director composer producer screenwriter performer author creator father mother spouse child"
     " sibling".split()
 )
+_LOOKED_UP = frozenset((*_DATES, *_NATIONS, *_WHO, "place of birth", "place of death", "country"))
 _FACTS = ("date of birth", "date of death", "place of birth", "place of death", "father", "mother",
           "country of citizenship", "spouse")  # fmt: skip
 
@@ -89,7 +96,7 @@ def comparisons(known: Known, lot: random.Random) -> Iterator[tuple[str, str, st
                 yield lot.choice(forms).format(one, other), answer, f"{rule}:{relation}"
 
 
-def evenly(made: list[tuple[str, str, str]], count: int, lot: random.Random) -> list[dict]:
+def evenly(made: list[tuple[str, str, str]], count: int, lot: random.Random) -> list[Exercise]:
     """So many questions, no kind much more often than another, and no answer of yes or no more
     often than the other."""
     by_kind: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
@@ -98,17 +105,59 @@ def evenly(made: list[tuple[str, str, str]], count: int, lot: random.Random) -> 
         by_kind.setdefault((question[2], side), []).append(question)
     for pool in by_kind.values():
         lot.shuffle(pool)
-    taken: list[dict] = []
-    while by_kind and len(taken) < count:
-        for kind in sorted(by_kind):
-            question, answer, family = by_kind[kind].pop()
-            nation = country(answer) if family.endswith("citizenship") else None
-            answers = [nation, answer] if nation and nation != answer else [answer]
-            taken.append({"id": f"made-{len(taken)}", "question": question, "answers": answers,
-                          "family": family})  # fmt: skip
-            if not by_kind[kind]:
-                del by_kind[kind]
-    return taken[:count]
+    layers = zip_longest(*(by_kind[kind] for kind in sorted(by_kind)))
+    chosen = [question for layer in layers for question in layer if question is not None][:count]
+    return [
+        Exercise(
+            question=Question(
+                text=text, id=f"made-{number}", family=family,
+                answers=nation_or(answer, family.split("|")[-1]),
+            )
+        )
+        for number, (text, answer, family) in enumerate(chosen)
+    ]  # fmt: skip
+
+
+def lookups(known: Known, rows: list[dict], count: int, lot: random.Random) -> list[Exercise]:
+    """Single facts: all of the evidence, and so many mined ones, evenly by relation."""
+    facts = sorted({tuple(evidence) for row in rows for evidence in row.get("evidences") or []})
+    pools = [
+        [(name, relation, answer) for name, answer in known.of[relation].items()]
+        for relation in sorted(known.of)
+        if relation in _LOOKED_UP
+    ]
+    for pool in pools:
+        lot.shuffle(pool)
+    mined = [fact for layer in zip_longest(*pools) for fact in layer if fact is not None]
+    answers: dict[tuple[str, str], dict[str, None]] = {}
+    for about, relation, answer in (*facts, *mined[:count]):
+        answers.setdefault((about, relation), {})[answer] = None
+    exercises = [
+        lookup(about, relation, tuple(every))
+        for (about, relation), every in answers.items()
+        if relation in ASK
+    ]
+    lot.shuffle(exercises)
+    return exercises
+
+
+def lookup(about: str, relation: str, answers: tuple[str, ...]) -> Exercise:
+    """One fact, asked for in the words that plans use."""
+    asked = ASK[relation][0]
+    digest = hashlib.sha256(f"{about} {relation}".encode()).hexdigest()[:12]
+    return Exercise(
+        question=Question(
+            text=asked.format(about), id=f"lookup-{digest}", family=relation,
+            answers=tuple(each for answer in answers for each in nation_or(answer, relation)),
+        ),
+        plan=parse_plan(f"#1 {asked.format(f'[{about}]')}\nanswer #1"),
+    )  # fmt: skip
+
+
+def nation_or(answer: str, relation: str) -> tuple[str, ...]:
+    """An answer, and the country where a nationality stands for one."""
+    nation = country(answer) if relation.startswith("country") else None
+    return (nation, answer) if nation and nation != answer else (answer,)
 
 
 def main() -> None:
@@ -116,6 +165,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=1200, help="composed questions")
+    parser.add_argument("--lookups", type=int, default=2400, help="mined facts")
     options = parser.parse_args()
     lot = random.Random(0)
     reserved = set((options.data / "reserved_ids.txt").read_text().split())
@@ -124,17 +174,26 @@ def main() -> None:
     free = [Passage(id=row["id"], title=row["title"], text=row["text"])
             for row in rows if row["id"] not in reserved]  # fmt: skip
     known = Known(mine(free))
-    questions = evenly([*two_hops(known, lot), *comparisons(known, lot)], options.count, lot)
-    print(Counter(row["family"] for row in questions).most_common())
-    for name in ("2wikimultihopqa", "musique", "hotpotqa"):
-        for line in (options.data / f"train/{name}.jsonl").read_text("utf-8").splitlines():
-            row = json.loads(line)
-            questions.append({key: row.get(key) for key in ("id", "question", "answers", "family")})
-    lot.shuffle(questions)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with options.out.open("w", encoding="utf-8") as out:
-        out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in questions)
-    print(f"{options.out}: {len(questions)} questions")
+    made = evenly([*two_hops(known, lot), *comparisons(known, lot)], options.count, lot)
+    train = [
+        json.loads(line)
+        for name in ("2wikimultihopqa", "musique", "hotpotqa")
+        for line in (options.data / f"train/{name}.jsonl").read_text("utf-8").splitlines()
+    ]
+    asked = made + [Exercise(question=question_of_row(row)) for row in train]
+    lot.shuffle(asked)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name, exercises in (("questions", asked),
+                            ("lookups", lookups(known, train, options.lookups, lot))):  # fmt: skip
+        write_exercises(options.out / f"{name}.jsonl", exercises)
+        kinds = Counter(exercise.question.family for exercise in exercises)
+        print(f"{name}: {len(exercises)}", kinds.most_common(12))
+
+
+def question_of_row(row: dict) -> Question:
+    """A question of a train split."""
+    answers = tuple(row["answers"])
+    return Question(text=row["question"], id=row["id"], answers=answers, family=row.get("family"))
 
 
 if __name__ == "__main__":

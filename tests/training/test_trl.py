@@ -139,8 +139,8 @@ def test_grpo_trainer_learns_from_our_episodes(base: Path, tmp_path: Path) -> No
         reward_funcs=rewards,
         args=trl.GRPOConfig(
             output_dir=str(tmp_path / "out"), per_device_train_batch_size=8, num_generations=4,
-            max_steps=2, learning_rate=1e-3, loss_type="dapo", temperature=WARM, use_cpu=True, bf16=False,
-            logging_steps=1, save_strategy="no", report_to=[], disable_tqdm=True,
+            max_steps=2, learning_rate=1e-3, loss_type="dapo", temperature=WARM, use_cpu=True,
+            bf16=False, logging_steps=1, save_strategy="no", report_to=[], disable_tqdm=True,
         ),
         train_dataset=datasets.Dataset.from_list(world.rows()),
         processing_class=tokenizer,
