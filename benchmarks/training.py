@@ -9,9 +9,9 @@ HOME is a home of MIA's with the embedded model. TRL gets an environment of its 
     build/trl/bin/pip install -c constraints.txt -e '.[train]' trl==1.16.0
 
 Both sides learn from the same samples: two questions, five episodes each, in which SmolLM2-135M
-says up to 25 tokens, is told something, and says up to 25 more: about 500 policy tokens. In
-`different` all ten are. In `equal` each question has three different ones, one of them three times:
-6 of 10 are different (in the first steps of a planner trained from the embedded one it was half).
+says up to 25 tokens, is told something, and says up to 25 more: some 440 policy tokens in all. In
+`different` no two are equal. In `equal` each question has three different ones, one of them three
+times: 6 of 10 (of a planner trained from the embedded one, half were different in its first steps).
 Rank 16 on all linear layers, no KL, one batch, one thread, every side in a process of its own; the
 median of some steps after a warm one.
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.training.tiny_world import EXERCISES, chat_of, learner_of, opened
+from tests.training.tiny_world import EXERCISES, Naive, chat_of, learner_of, opened
 
 from mia.errors import InputError, StoreError, TrainingError
 from mia.model import Message, Sampling
@@ -18,7 +17,6 @@ from mia.models.torch_local import Request, libraries
 from mia.training import tiny
 from mia.training.grpo import Groups
 from mia.training.learner import Learner
-from mia.training.loss import grpo_loss, token_logprobs
 from mia.training.presets import Preset
 from mia.training.samples import Sample
 from mia.training.stages import said_well
@@ -58,64 +56,6 @@ def weights(learner: Learner, folder: Path) -> bytes:
     """What a learner has come to, to the last bit."""
     learner.write_adapter(folder)
     return (folder / WEIGHTS).read_bytes()
-
-
-class Naive:
-    """What a learner should come to, computed a sample at a time by the libraries' own means."""
-
-    def __init__(self, base: Path, adapter: Path, preset: Preset) -> None:
-        import peft
-
-        torch, _ = libraries()
-        self.torch, self.preset = torch, preset
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # between peft and transformers
-            self.model: Any = peft.PeftModel.from_pretrained(
-                opened(base).model, adapter, is_trainable=True
-            ).eval()
-        self.trained = [p for p in self.model.parameters() if p.requires_grad]
-
-    def logprobs(self, one: Sample) -> Any:
-        """Of each response token, [1, T]."""
-        whole = self.torch.tensor([one.prompt_ids + one.response_ids])
-        logits = self.model(input_ids=whole).logits[:, :-1] / self.preset.temperature
-        return token_logprobs(logits, whole[:, 1:])[0][:, len(one.prompt_ids) - 1 :]
-
-    def told(self, one: Sample) -> float:
-        """The logprob of all that the policy said."""
-        with self.torch.no_grad():
-            return float((self.logprobs(one) * self.torch.tensor(one.mask)).sum())
-
-    def nll(self, samples: Sequence[Sample]) -> float:
-        """Nats a policy token."""
-        return -math.fsum(map(self.told, samples)) / sum(sum(one.mask) for one in samples)
-
-    def gradient(
-        self, samples: Sequence[Sample], advantages: Sequence[float], began: Naive | None = None
-    ) -> list[Any]:
-        """Of the sum of every sample's own loss."""
-        tokens = sum(sum(one.mask) for one in samples)
-        for one, advantage in zip(samples, advantages, strict=True):
-            reference = None if began is None else began.logprobs(one).detach()
-            loss = grpo_loss(
-                self.logprobs(one), self.torch.tensor([one.logprobs]),
-                self.torch.tensor([advantage]), self.torch.tensor([one.mask]), tokens=tokens,
-                reference_BT=reference, kl_weight=self.preset.kl_weight,
-            )  # fmt: skip
-            loss.value.backward()
-        return self._taken()
-
-    def supervised(self, samples: Sequence[Sample]) -> list[Any]:
-        """The gradient of the NLL, token-mean."""
-        tokens = sum(sum(one.mask) for one in samples)
-        for one in samples:
-            (-(self.logprobs(one) * self.torch.tensor(one.mask)).sum() / tokens).backward()
-        return self._taken()
-
-    def _taken(self) -> list[Any]:
-        gradients = [weight.grad.clone() for weight in self.trained]
-        self.model.zero_grad()
-        return gradients
 
 
 def moments(learner: Learner, folder: Path) -> list[Any]:
@@ -247,12 +187,12 @@ def test_what_all_attempts_have_in_common_is_left_out(tiny_base: Path, speaking:
     assert learner.update((up, down), better(1.0, -1.0)).rows == 0
 
 
-def test_the_kl_to_the_beginning_is_nothing_at_first_and_grows(
+def test_the_kl_to_the_beginning_is_nothing_at_first_and_something_after(
     tiny_base: Path, speaking: Path
 ) -> None:
     learner = learner_of(tiny_base, speaking, warm_steps=0, learning_rate=1e-4, kl_weight=0.1)
     far = [learner.update(MIXED, better(*HOW_MUCH)).reference_kl for _ in range(3)]
-    assert far[0] == pytest.approx(0, abs=1e-9) and 1e-6 < far[1] < far[2]
+    assert far[0] == pytest.approx(0, abs=1e-9) and min(far[1:]) > 1e-6
 
 
 def test_the_learning_rate_rises_and_long_gradients_are_cut(
@@ -409,7 +349,7 @@ def test_a_damaged_checkpoint_is_no_beginning(tiny_base: Path, tmp_path: Path, k
     learner = learner_of(tiny_base)
     learner.save(tmp_path)
     (tmp_path / "learner.pt").write_bytes((tmp_path / "learner.pt").read_bytes()[:kept])
-    with pytest.raises(StoreError, match="cannot be read .* remove it to begin anew"):
+    with pytest.raises(StoreError, match=r"cannot be read .*; remove it to begin anew"):
         learner.restore(tmp_path)
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
-from mia.models.torch_local import Base, TokenizerChat, open_base
+from mia.models.torch_local import Base, TokenizerChat, libraries, open_base
 from mia.training import tiny
 from mia.training.exercises import Exercise
 from mia.training.learner import Learner
 from mia.training.lockstep import Lockstep
+from mia.training.loss import grpo_loss, token_logprobs
 from mia.training.policy_model import Chat
 from mia.training.presets import PRESETS, Preset
 from mia.training.rewards import Parts, Reward, Rollout, planner_reward
 from mia.training.rollouts import Actor
+from mia.training.samples import Sample
 from mia.training.stages import Spec, Stage, supervise
 from mia.types import Noun
 
@@ -97,3 +101,61 @@ def opposite(rollout: Rollout) -> Parts | None:
     """Pays for what a planner should not do."""
     parts = planner_reward(rollout)
     return None if parts is None else Parts(total=1.0 - parts.total)
+
+
+class Naive:
+    """What a learner should come to, computed a sample at a time by the libraries' own means."""
+
+    def __init__(self, base: Path, adapter: Path, preset: Preset) -> None:
+        import peft
+
+        torch, _ = libraries()
+        self.torch, self.preset = torch, preset
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # between peft and transformers
+            self.model: Any = peft.PeftModel.from_pretrained(
+                opened(base).model, adapter, is_trainable=True
+            ).eval()
+        self.trained = [p for p in self.model.parameters() if p.requires_grad]
+
+    def logprobs(self, one: Sample) -> Any:
+        """Of each response token, [1, T]."""
+        whole = self.torch.tensor([one.prompt_ids + one.response_ids])
+        logits = self.model(input_ids=whole).logits[:, :-1] / self.preset.temperature
+        return token_logprobs(logits, whole[:, 1:])[0][:, len(one.prompt_ids) - 1 :]
+
+    def told(self, one: Sample) -> float:
+        """The logprob of all that the policy said."""
+        with self.torch.no_grad():
+            return float((self.logprobs(one) * self.torch.tensor(one.mask)).sum())
+
+    def nll(self, samples: Sequence[Sample]) -> float:
+        """Nats a policy token."""
+        return -math.fsum(map(self.told, samples)) / sum(sum(one.mask) for one in samples)
+
+    def gradient(
+        self, samples: Sequence[Sample], advantages: Sequence[float], began: Naive | None = None
+    ) -> list[Any]:
+        """Of the sum of every sample's own loss."""
+        tokens = sum(sum(one.mask) for one in samples)
+        for one, advantage in zip(samples, advantages, strict=True):
+            reference = None if began is None else began.logprobs(one).detach()
+            loss = grpo_loss(
+                self.logprobs(one), self.torch.tensor([one.logprobs]),
+                self.torch.tensor([advantage]), self.torch.tensor([one.mask]), tokens=tokens,
+                reference_BT=reference, kl_weight=self.preset.kl_weight,
+            )  # fmt: skip
+            loss.value.backward()
+        return self._taken()
+
+    def supervised(self, samples: Sequence[Sample]) -> list[Any]:
+        """The gradient of the NLL, token-mean."""
+        tokens = sum(sum(one.mask) for one in samples)
+        for one in samples:
+            (-(self.logprobs(one) * self.torch.tensor(one.mask)).sum() / tokens).backward()
+        return self._taken()
+
+    def _taken(self) -> list[Any]:
+        gradients = [weight.grad.clone() for weight in self.trained]
+        self.model.zero_grad()
+        return gradients

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -126,7 +127,7 @@ def from_gguf(gguf: Path, origin: Origin, folder: Path) -> Path:
             dtype=torch.float32,
             quantization_config=transformers.GgufConfig(gguf_file=gguf.name, dequantize=True),
         )
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, LookupError, struct.error, ImportError) as error:
         raise ModelError(f"{gguf} cannot be turned into a model to train: {error}") from error
     # transformers refuses to save what it knows to have come from a quantised file
     model.hf_quantizer, model.is_quantized, model.quantization_method = None, False, None
