@@ -292,7 +292,7 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_bits(
         if number == 2:
             whole.save(tmp_path / "checkpoint")
         whole.update(MIXED, better(*HOW_MUCH))
-    resumed = learner_of(tiny_base, speaking, kl_weight=0.1)
+    resumed = learner_of(tiny_base, kl_weight=0.1)  # all that counts is in the checkpoint
     assert resumed.restore(tmp_path / "checkpoint") and resumed.version == 2
     told = [resumed.update(MIXED, better(*HOW_MUCH)) for _ in range(2)]
     assert weights(resumed, tmp_path / "r") == weights(whole, tmp_path / "w")
