@@ -46,7 +46,7 @@ $(VENV)/run.ok: $(VENV)/venv.ok pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/dev.ok: $(VENV)/venv.ok pyproject.toml constraints.txt
-	@echo "installing MIA with its test tools (about 345 MB of wheels, once) ..."
+	@echo "installing MIA with its test tools (torch among them: several hundred MB of wheels, once) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/run.ok
 

@@ -33,6 +33,18 @@ FIND_A = EXERCISES[0]
 letters = st.sampled_from("abcd")
 
 
+class TwoSpellings(LetterChat):
+    """Every letter is two tokens' text, so that text alone does not tell what was sampled."""
+
+    def text(self, ids: Sequence[int]) -> str:
+        return super().text([id % 1000 for id in ids])
+
+
+def odd(text: str) -> str:
+    """What a policy is told to say to spell a text the other way."""
+    return "".join(chr(1000 + ord(letter)) for letter in text)
+
+
 def actor_of(
     *said: str, role: Role = "planner", partner: Model | None = None, judge: Judge | None = None
 ) -> Actor:
@@ -45,7 +57,7 @@ def actor_of(
         return team if judge is None else dataclasses.replace(team, judge=judge)
 
     reward = planner_reward if role == "planner" else executor_reward
-    return Actor(role, cast, Says(*said), LetterChat(), reward)
+    return Actor(role, cast, Says(*said), TwoSpellings(), reward)
 
 
 async def made(actor: Actor, exercise: Exercise = FIND_A) -> Attempt:
@@ -59,15 +71,15 @@ def trained(samples: Sequence[Sample]) -> str:
 
 
 def whole(sample: Sample) -> str:
-    return LetterChat().text(sample.prompt_ids + sample.response_ids)
+    return TwoSpellings().text(sample.prompt_ids + sample.response_ids)
 
 
 @given(letters.filter(lambda letter: letter != "a"), letters, st.sampled_from(["yes", "no"]))
 async def test_what_is_trained_is_what_was_sampled(first: str, second: str, wants: str) -> None:
     said = [first, wants, second] if wants == "yes" else [first, wants]
-    done = await made(actor_of(*said))
+    done = await made(actor_of(*map(odd, said)))
     (sample,) = done.samples
-    assert trained(done.samples) == "".join(f"{text}." for text in said)
+    assert trained(done.samples) == "".join(f"{odd(text)}." for text in said)
     assert whole(sample) == ("find a" + first + "-" + wants + ("?" + second) * (wants == "yes"))
     assert done.sampled == sum(len(text) + 1 for text in said) and not done.truncated
     learned = [p for p, bit in zip(sample.logprobs, sample.mask, strict=True) if bit]
