@@ -56,6 +56,10 @@ def said(folder: Path) -> list[Said]:
     return [decode(line, Said) for line in (folder / "attempts.jsonl").read_bytes().splitlines()]
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def killed_after(step: int, arguments: Sequence[Path]) -> None:
     """A run in a process of its own that is killed once it has done a step."""
     child = subprocess.Popen(
@@ -248,6 +252,24 @@ async def test_a_folder_that_cannot_be_written_stops_the_run(
     (tmp_path / name).mkdir(parents=True)
     with pytest.raises(StoreError):
         await train(stage_of(tiny_base, tmp_path, begins=speaking, **FEW), ignored)
+
+
+async def test_a_disk_that_is_full_when_a_run_goes_on_loses_nothing_of_it(
+    tiny_base: Path, speaking: Path, tmp_path: Path
+) -> None:
+    resource = pytest.importorskip("resource", reason="limits are Unix's")
+    await train(stage_of(tiny_base, tmp_path, begins=speaking, **FEW), ignored)
+    before = contents(tmp_path)
+    again = stage_of(tiny_base, tmp_path, begins=speaking, **FEW)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # bytes of any file
+    try:
+        with pytest.raises(StoreError):
+            await train(again, ignored)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    after = contents(tmp_path)
+    assert {path: after[path] for path in before} == before
 
 
 def test_there_is_no_progress_where_there_was_no_run(tmp_path: Path) -> None:

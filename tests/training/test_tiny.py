@@ -54,7 +54,7 @@ async def test_a_planner_learns_to_do_what_it_is_paid_for(
     first, last = seen.checks[0], seen.checks[-1]
     assert (first.step, last.step) == (0, stage.steps)
     assert first.reward is not None and first.reward <= 0.6
-    assert last.reward is not None and last.reward >= 0.95 and last.accuracy == 1.0
+    assert last.reward is not None and last.reward > 0.95 - 1e-9 and last.accuracy == 1.0
     sampled = [step.reward or 0.0 for step in seen.steps]
     assert math.fsum(sampled[:5]) / 5 <= 0.6 and math.fsum(sampled[-5:]) / 5 >= 0.9
     assert await worth(stage) == pytest.approx(last.reward)
