@@ -16,7 +16,7 @@ from mia.errors import ConfigError, MissingError, ModelError
 from mia.models.torch_local import TokenizerChat
 from mia.training.verl.job import Job
 
-INSTALL = "pip install -r requirements-verl.txt, in an environment of its own (docs/distributed.md)"
+INSTALL = "give it an environment of its own, from requirements-verl.txt (docs/distributed.md)"
 
 
 def compose(overrides: Sequence[str]) -> Any:
