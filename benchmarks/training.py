@@ -47,7 +47,8 @@ from msgspec.structs import replace
 from mia.model import Message, Sampling
 from mia.models import torch_local
 from mia.models.catalog import known, place
-from mia.models.torch_local import Origin, Request, Sampler, TokenizerChat, libraries, open_base
+from mia.models.torch_local import Origin, TokenizerChat, libraries, open_base
+from mia.models.torch_sampler import Request, Sampler
 from mia.training.grpo import advantages
 from mia.training.learner import Learner
 from mia.training.presets import PRESETS, Preset

@@ -19,8 +19,6 @@ from mia.model import Generation, Message, Sampling
 from mia.models.catalog import known, place
 from mia.models.torch_local import (
     Origin,
-    Request,
-    Sampler,
     TokenizerChat,
     device_of,
     from_gguf,
@@ -28,6 +26,7 @@ from mia.models.torch_local import (
     open_base,
     origin_of,
 )
+from mia.models.torch_sampler import Request, Sampler
 from mia.training import tiny
 
 END = 0
@@ -110,6 +109,33 @@ def test_logprobs_are_those_of_one_pass_where_a_model_counts_its_places() -> Non
     check(
         transformers.GPT2LMHeadModel(config).eval(),
         [request([at % 7 + 1] * (1 + at % 5), at, 0.8) for at in range(20)],
+    )
+
+
+def test_equal_prompts_are_read_and_kept_once(small: Any) -> None:
+    shapes: list[tuple[int, ...]] = []
+    hook = small.register_forward_pre_hook(
+        lambda _, args, asked: shapes.append(tuple(asked["input_ids"].shape)), with_kwargs=True
+    )
+    draw = sampler(small)
+    shapes.clear()  # of what it tried first
+    draw([request([1, 2, 3 + at % 2], at, most=2) for at in range(20)])
+    hook.remove()
+    read, went_on = shapes
+    assert read == (2, 3) and went_on[0] == 2 and went_on[1] <= 10
+
+
+def test_prompts_are_read_once_where_rows_are_kept_apart() -> None:
+    torch, transformers = libraries()
+    torch.manual_seed(3)
+    config = transformers.MistralConfig(
+        vocab_size=WORDS, hidden_size=16, intermediate_size=32, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
+        eos_token_id=END, bos_token_id=END, initializer_range=0.6, sliding_window=4,
+    )  # fmt: skip
+    check(
+        transformers.MistralForCausalLM(config).eval(),
+        [request([at % 3 + 1] * (7 + at % 3), at, 0.8) for at in range(20)],
     )
 
 

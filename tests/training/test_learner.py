@@ -13,7 +13,8 @@ from tests.training.tiny_world import EXERCISES, Naive, chat_of, learner_of, ope
 
 from mia.errors import InputError, StoreError, TrainingError
 from mia.model import Message, Sampling
-from mia.models.torch_local import Request, libraries
+from mia.models.torch_local import libraries
+from mia.models.torch_sampler import Request
 from mia.training import tiny
 from mia.training.grpo import Groups
 from mia.training.learner import Learner
@@ -104,6 +105,20 @@ def test_an_update_is_the_sum_of_its_samples_however_they_are_put_together(
     twice = moments(learner, tmp_path / "2")
     second = [10 * (now - 0.9 * before) for now, before in zip(twice, once, strict=True)]
     assert alike(second, moved.gradient(MIXED, HOW_MUCH, began))
+
+
+def test_what_attempts_have_in_common_is_computed_once(tiny_base: Path, speaking: Path) -> None:
+    base = opened(tiny_base)
+    computed: list[int] = []
+    base.model.register_forward_pre_hook(
+        lambda _, args, asked: computed.append(asked["input_ids"].numel()), with_kwargs=True
+    )
+    learner = Learner(base, Preset(batch_tokens=500), speaking)
+    computed.clear()  # of what it tried first
+    asked = "a question that is long"
+    samples = [sample(asked, said, episode=said) for said in ("a", "b", "c", "d")]
+    learner.update(samples, better(1.0, 0.5, -0.5, -1.0))
+    assert computed == [len(asked) + 2 * len(samples)]
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 100_000])

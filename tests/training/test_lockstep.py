@@ -10,7 +10,7 @@ import pytest
 
 from mia.errors import ModelError
 from mia.model import Generation, Sampling
-from mia.models.torch_local import Request
+from mia.models.torch_sampler import Request
 from mia.training.lockstep import InStep, Lockstep
 
 

@@ -1,8 +1,8 @@
-"""A language model in this process, on torch: its base, its chat, and sampling in batches with
-exact logprobs. The extra `train` brings what it needs.
+"""A language model in this process, on torch: its base and its chat. The extra `train` brings what
+it needs.
 
 The base may be any causal model in Hugging Face's form, or a GGUF of one, which is turned into that
-form once and kept. Axes: B rows of a batch, T tokens, V vocabulary.
+form once and kept.
 """
 
 from __future__ import annotations
@@ -11,24 +11,21 @@ import hashlib
 import re
 import shutil
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
-import numpy as np
 
 from mia.errors import ConfigError, InputError, MissingError, ModelError, adding
-from mia.model import Generation, Message, Sampling
+from mia.model import Message
 from mia.types import Noun
 
 _ORIGIN = "mia_base.json"
 _WEIGHTS = ("*.safetensors", "*.bin")
 _PROBE = (Message(role="user", content="a"), Message(role="assistant", content="b"))
-_BATCH = 64
-"""Rows that are sampled at once: beyond it a CPU gains nothing and memory grows."""
 
 
 class Origin(Noun, frozen=True):
@@ -47,14 +44,6 @@ class Base:
     folder: Path
     model: Any
     tokenizer: Any
-
-
-class Request(NamedTuple):
-    """What one asks of a sampler."""
-
-    prompt_ids: tuple[int, ...]
-    sampling: Sampling
-    seed: int
 
 
 def libraries() -> tuple[Any, Any]:
@@ -195,122 +184,3 @@ class TokenizerChat:
     def _plain(self, message: Message) -> str:
         """A message in which control tokens are broken up: a document cannot open a turn."""
         return self._special.sub(lambda found: f"{found[0][0]}¦{found[0][2:]}", message.content)
-
-
-class Sampler:
-    """Draws from a causal model, rows of a batch side by side.
-
-    A row's draws depend on its seed alone, and on the others only as far as a batch's shape moves
-    the last bits of its sums. Equal prompts are read once.
-    """
-
-    def __init__(self, model: Any, end: int, version: Callable[[], int]) -> None:
-        """`version` is asked for at each batch."""
-        self._model = model
-        self._end = end
-        self._version = version
-
-    def __call__(self, requests: Sequence[Request]) -> list[Generation]:
-        """One generation a request, in their order."""
-        torch, _ = libraries()
-        drawn: list[Generation] = []
-        with torch.inference_mode():
-            for begin in range(0, len(requests), _BATCH):
-                drawn += self._batch(torch, requests[begin : begin + _BATCH])
-        return drawn
-
-    def _batch(self, torch: Any, requests: Sequence[Request]) -> list[Generation]:
-        rows = [_Row(request) for request in requests]
-        cache, logits_BV, mask_BT, at_B = self._read(torch, [r.prompt_ids for r in requests])
-        alive = list(rows)
-        while True:
-            ids_B, logprobs_B = _draw(torch, logits_BV, alive)
-            for row, token, logprob in zip(alive, ids_B.tolist(), logprobs_B.tolist(), strict=True):
-                row.take(token, logprob, self._end)
-            going = [i for i, row in enumerate(alive) if not row.done]
-            if not going:
-                break
-            if len(going) < len(alive):
-                kept = torch.tensor(going, device=mask_BT.device)
-                cache.batch_select_indices(kept)
-                mask_BT, at_B, ids_B = mask_BT[kept], at_B[kept], ids_B[kept]
-                alive = [alive[i] for i in going]
-            mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(alive), 1)], dim=1)
-            out = self._model(
-                input_ids=ids_B[:, None], attention_mask=mask_BT, position_ids=at_B[:, None],
-                past_key_values=cache, use_cache=True,
-            )  # fmt: skip
-            cache, logits_BV, at_B = out.past_key_values, out.logits[:, -1], at_B + 1
-        version = self._version()
-        return [row.generation(version) for row in rows]
-
-    def _read(self, torch: Any, prompts: list[tuple[int, ...]]) -> tuple[Any, Any, Any, Any]:
-        """Cache, logits of the first token, mask and next position, a row for each prompt."""
-        unique = list(dict.fromkeys(prompts))
-        longest, device = max(map(len, unique)), self._model.device
-        ids_BT = torch.zeros((len(unique), longest), dtype=torch.long)
-        mask_BT = torch.zeros((len(unique), longest), dtype=torch.long)
-        for row, prompt in enumerate(unique):
-            ids_BT[row, longest - len(prompt) :] = torch.tensor(prompt)
-            mask_BT[row, longest - len(prompt) :] = 1
-        ids_BT, mask_BT = ids_BT.to(device), mask_BT.to(device)
-        at_BT = (mask_BT.cumsum(dim=1) - 1).clamp(min=0)
-        out = self._model(
-            input_ids=ids_BT, attention_mask=mask_BT, position_ids=at_BT, use_cache=True,
-            logits_to_keep=1,
-        )  # fmt: skip
-        index = {prompt: row for row, prompt in enumerate(unique)}
-        rows = torch.tensor([index[prompt] for prompt in prompts], device=device)
-        out.past_key_values.batch_select_indices(rows)
-        return (
-            out.past_key_values,
-            out.logits[:, -1][rows],
-            mask_BT[rows],
-            at_BT[:, -1][rows] + 1,
-        )
-
-
-class _Row:
-    """One request while it is answered."""
-
-    def __init__(self, request: Request) -> None:
-        self.temperature = request.sampling.temperature
-        self.limit = max(1, request.sampling.max_tokens)
-        self.done = False
-        self._ids: list[int] = []
-        self._logprobs: list[float] = []
-        self._ended = False
-        self._chance = np.random.default_rng(request.seed % 2**63)
-
-    def chance(self) -> float:
-        """The next of this row's numbers, 0 to 1."""
-        return float(self._chance.random())
-
-    def take(self, token: int, logprob: float, end: int) -> None:
-        self._ids.append(token)
-        self._logprobs.append(logprob)
-        self._ended = token == end
-        self.done = self._ended or len(self._ids) >= self.limit
-
-    def generation(self, version: int) -> Generation:
-        return Generation(
-            ids=tuple(self._ids),
-            logprobs=tuple(self._logprobs),
-            version=version,
-            truncated=not self._ended,
-        )
-
-
-def _draw(torch: Any, logits_BV: Any, rows: Sequence[_Row]) -> tuple[Any, Any]:
-    """A token a row and its logprob: the likeliest at temperature 0, else by the inverse of the
-    cumulated distribution at the row's next number."""
-    device = logits_BV.device
-    warmth_B1 = torch.tensor([[row.temperature or 1.0] for row in rows], device=device)
-    logprobs_BV = torch.log_softmax(logits_BV.float() / warmth_B1, dim=-1)
-    sums_BV = logprobs_BV.double().exp().cumsum(dim=-1)
-    chance_B1 = torch.tensor([[row.chance()] for row in rows], dtype=torch.double, device=device)
-    drawn_B = torch.searchsorted(sums_BV, chance_B1 * sums_BV[:, -1:], right=True)[:, 0]
-    drawn_B = drawn_B.clamp(max=logits_BV.shape[-1] - 1)
-    greedy_B = torch.tensor([row.temperature <= 0 for row in rows], device=device)
-    ids_B = torch.where(greedy_B, logits_BV.argmax(dim=-1), drawn_B)
-    return ids_B, logprobs_BV.gather(-1, ids_B[:, None])[:, 0]

@@ -4,24 +4,29 @@ It holds the weights, so it is also what samples: a policy's version goes up wit
 what is drawn after it is drawn from the new one. Everything that decides the next update is in its
 checkpoint, so a resumed run goes on as if it had not been interrupted.
 
-Axes: B rows (different conversations), C columns (places where some row has a policy token), S
-samples.
+Conversations that begin alike stand in one tree, so that the prompt of a group is computed once.
+
+Axes: B trees, N nodes of a tree, C columns (where some tree has a node before a policy token), K
+policy tokens of all trees, S samples, T policy tokens of a sample.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, NamedTuple
+from typing import Any
 
 from mia.errors import InputError, MissingError, StoreError, TrainingError, adding
 from mia.model import Generation
-from mia.models.torch_local import Base, Request, Sampler, libraries
+from mia.models.torch_local import Base, libraries
+from mia.models.torch_sampler import Request, Sampler
+from mia.models.trees import laid_out, shares
+from mia.training.batches import Part, Row, parts_of, rows_of
 from mia.training.grpo import Groups
 from mia.training.loss import Loss, grpo_loss, token_logprobs
 from mia.training.presets import Preset
@@ -30,8 +35,6 @@ from mia.types import Noun
 
 _STATE = "learner.pt"
 _OWN, _PARTNER = "default", "partner"
-_NOTHING = 1e-6
-"""What is left of advantages that cancel."""
 _ADAPTER = "adapter_model.safetensors"
 
 
@@ -55,15 +58,6 @@ class Update(Noun, frozen=True, omit_defaults=False):
     entropy: float = 0.0
 
 
-class _Row(NamedTuple):
-    """One conversation, and the samples that are this one."""
-
-    ids: tuple[int, ...]
-    mask: tuple[int, ...]
-    """For each id: 1 where the policy sampled it."""
-    members: list[tuple[Sample, float]]
-
-
 class Learner:
     """Trains one adapter."""
 
@@ -84,6 +78,8 @@ class Learner:
         )
         self.version = 0
         """Of the policy: updates since the run began."""
+        self._most = preset.batch_tokens if shares(self._adapted) else 0
+        """Nodes of a tree."""
         self._sampler = Sampler(self._adapted, base.tokenizer.eos_token_id, lambda: self.version)
         self._publish()
 
@@ -120,10 +116,10 @@ class Learner:
         Raises TrainingError, before any weight has changed, for a loss or a gradient that is no
         number."""
         kept = [(s, a) for s, a in zip(samples, better.advantages, strict=True) if a is not None]
-        rows = [row for row in _rows(kept) if self._preset.kl_weight or not _cancels(row)]
+        rows = [row for row in rows_of(kept) if self._preset.kl_weight or not row.cancels]
         tokens = sum(sum(sample.mask) for sample, _ in kept)
         losses: list[Loss] = []
-        for part in _parts(rows, self._preset.batch_tokens):
+        for part in self._parts(rows):
             losses.append(self._grpo(part, tokens))
             losses[-1].value.backward()
         return self._stepped(losses, len(kept), len(rows))
@@ -131,63 +127,71 @@ class Learner:
     def warm_up(self, samples: Sequence[Sample]) -> Update:
         """One supervised update towards what the policy tokens of the samples say, token-mean; who
         sampled them, and how likely they were, does not matter."""
-        rows = _rows([(sample, 1.0) for sample in samples])
+        rows = rows_of([(sample, 1.0) for sample in samples])
         tokens = sum(sum(sample.mask) for sample in samples)
         losses: list[Loss] = []
-        for part in _parts(rows, self._preset.batch_tokens):
-            logprobs_BC, entropy_BC, _, mask_BC = self._logprobs(part)
-            often_B1 = logprobs_BC.new_tensor([[len(row.members)] for row in part])
-            said = -(logprobs_BC * often_B1)[mask_BC].sum() / tokens
+        for part in self._parts(rows):
+            logprobs_K, entropy_K = self._logprobs(part)
+            of = [at for sample in part.samples for at in sample.tokens]
+            of_M = self._torch.tensor(of, device=logprobs_K.device)
+            said = -logprobs_K[of_M].sum() / tokens
             said.backward()
-            entropy = float(entropy_BC[mask_BC].mean())
-            losses.append(Loss(said, int(mask_BC.sum()), 0.0, 0.0, 0.0, entropy))
+            losses.append(Loss(said, len(of), 0.0, 0.0, 0.0, float(entropy_K[of_M].mean())))
         return self._stepped(losses, len(samples), len(rows))
 
-    def _grpo(self, rows: Sequence[_Row], tokens: int) -> Loss:
-        torch, preset = self._torch, self._preset
-        reference_BC = None
+    def _parts(self, rows: Sequence[Row]) -> Iterator[Part]:
+        return parts_of(rows, self._preset.batch_tokens, self._most)
+
+    def _grpo(self, part: Part, tokens: int) -> Loss:
+        preset = self._preset
+        reference_K = None
         if preset.kl_weight:  # first, since weights must not change under a gradient
-            with torch.no_grad(), self._as_it_began():
-                reference_BC = self._logprobs(rows)[0]
-        logprobs_BC, entropy_BC, columns, mask_BC = self._logprobs(rows)
-        members = [(b, *member) for b, row in enumerate(rows) for member in row.members]
-        of_S = torch.tensor([b for b, _, _ in members], device=logprobs_BC.device)
-        sampled_SC = torch.tensor(
-            [[_sampled(sample, column) for column in columns] for _, sample, _ in members],
-            device=logprobs_BC.device,
-        )
+            with self._torch.no_grad(), self._as_it_began():
+                reference_K, _ = self._logprobs(part)
+        logprobs_K, entropy_K = self._logprobs(part)
+        longest = max(len(sample.tokens) for sample in part.samples)
+
+        def even(rows: Iterable[Sequence[float]]) -> Any:
+            return logprobs_K.new_tensor([[*row, *[0] * (longest - len(row))] for row in rows])
+
+        of_ST = even(sample.tokens for sample in part.samples).long()
         return grpo_loss(
-            logprobs_BC[of_S],
-            sampled_SC,
-            torch.tensor([a for _, _, a in members], device=logprobs_BC.device),
-            mask_BC[of_S],
+            logprobs_K[of_ST],
+            even(sample.logprobs for sample in part.samples),
+            logprobs_K.new_tensor([sample.advantage for sample in part.samples]),
+            even([1] * len(sample.tokens) for sample in part.samples),
             tokens=tokens,
             clip=(preset.clip_low, preset.clip_high),
             dual_clip=preset.dual_clip,
-            reference_BT=None if reference_BC is None else reference_BC[of_S],
+            reference_BT=None if reference_K is None else reference_K[of_ST],
             kl_weight=preset.kl_weight,
-            entropy_BT=entropy_BC[of_S],
+            entropy_BT=entropy_K[of_ST],
         )
 
-    def _logprobs(self, rows: Sequence[_Row]) -> tuple[Any, Any, list[int], Any]:
-        """Logprobs and entropies where any row has a policy token, the places of those tokens, and
-        which rows have one there. The output layer is computed at these places only."""
-        torch, device = self._torch, self._adapted.device
-        columns = sorted({at for row in rows for at, bit in enumerate(row.mask) if bit})
-        longest = max(len(row.ids) for row in rows)
-        ids_BT = torch.zeros((len(rows), longest), dtype=torch.long)
-        mask_BT = torch.zeros((len(rows), longest), dtype=torch.bool)
-        for b, row in enumerate(rows):
-            ids_BT[b, : len(row.ids)] = torch.tensor(row.ids)
-            mask_BT[b, : len(row.ids)] = torch.tensor(row.mask, dtype=torch.bool)
-        ids_BT, at_C = ids_BT.to(device), torch.tensor(columns, device=device)
-        # what pads stands to the right, where a causal model does not look
+    def _logprobs(self, part: Part) -> tuple[Any, Any]:
+        """Logprobs and entropies of the part's tokens, [K] each. The output layer is computed only
+        where some tree has one of them next."""
+        batch = laid_out(part.trees, self._adapted)
+        longest = batch.ids_BN.shape[1]
+        where = [token.before + longest - len(part.trees[token.tree]) for token in part.tokens]
+        columns = sorted(set(where))
         logits_BCV = self._adapted(
-            input_ids=ids_BT, use_cache=False, logits_to_keep=at_C - 1
+            input_ids=batch.ids_BN,
+            position_ids=batch.at_BN,
+            attention_mask=batch.mask,
+            use_cache=False,
+            logits_to_keep=batch.ids_BN.new_tensor(columns),
         ).logits
-        warm_BCV = logits_BCV.float() / self._preset.temperature
-        logprobs_BC, entropy_BC = token_logprobs(warm_BCV, ids_BT[:, at_C])
-        return logprobs_BC, entropy_BC, columns, mask_BT.to(device)[:, at_C]
+        place = {at: column for column, at in enumerate(columns)}
+        of_K, at_K, ids_K = batch.ids_BN.new_tensor(
+            [
+                [token.tree for token in part.tokens],
+                [place[at] for at in where],
+                [token.id for token in part.tokens],
+            ]
+        )
+        warm_KV = logits_BCV[of_K, at_K].float() / self._preset.temperature
+        return token_logprobs(warm_KV, ids_K)
 
     def _stepped(self, losses: Sequence[Loss], samples: int, rows: int) -> Update:
         """Takes the step that the gradients ask for, and tells of it."""
@@ -316,41 +320,3 @@ def _adapted(base: Base, preset: Preset, begins: Path | None) -> Any:
 def _check_adapter(folder: Path) -> None:
     if not (folder / _ADAPTER).is_file():
         raise InputError(f"there is no adapter in {folder}")
-
-
-def _rows(kept: Sequence[tuple[Sample, float]]) -> list[_Row]:
-    """Samples by what they say, in the order of their first: what is the same to the letter, as
-    attempts at one question often are, is computed once."""
-    rows: dict[tuple[tuple[int, ...], tuple[int, ...]], _Row] = {}
-    for sample, advantage in kept:
-        ids = sample.prompt_ids + sample.response_ids
-        mask = (0,) * len(sample.prompt_ids) + sample.mask
-        row = rows.setdefault((ids, mask), _Row(ids, mask, []))
-        row.members.append((sample, advantage))
-    return list(rows.values())
-
-
-def _cancels(row: _Row) -> bool:
-    """Whether the samples that are this row pull it up as much as down: what all attempts at a
-    question have in common teaches nothing."""
-    return abs(math.fsum(advantage for _, advantage in row.members)) < _NOTHING
-
-
-def _parts(rows: Sequence[_Row], tokens: int) -> Iterator[list[_Row]]:
-    """Rows of about the same length, so many that with their padding they have at most so many
-    tokens; a row that is longer by itself is a part of its own."""
-    part: list[_Row] = []
-    for row in sorted(rows, key=lambda row: len(row.ids)):
-        if part and len(row.ids) * (len(part) + 1) > tokens:
-            yield part
-            part = []
-        part.append(row)
-    if part:
-        yield part
-
-
-def _sampled(sample: Sample, at: int) -> float:
-    """The logprob of the token at a place of the conversation when it was sampled; 0.0 where the
-    sample has none there."""
-    place = at - len(sample.prompt_ids)
-    return sample.logprobs[place] if 0 <= place < len(sample.logprobs) else 0.0

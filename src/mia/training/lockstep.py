@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from mia.model import Generation, Sampling
-from mia.models.torch_local import Request
+from mia.models.torch_sampler import Request
 
 Draw = Callable[[Sequence[Request]], list[Generation]]
 """Answers a batch of requests, in their order."""

@@ -21,7 +21,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from mia.models.torch_local import Sampler
+from mia.models.torch_sampler import Sampler
 from mia.training.exercises import Exercise
 from mia.training.lockstep import Lockstep
 from mia.training.policy_model import Chat

@@ -15,7 +15,8 @@ from typing import Any
 
 from mia.errors import MissingError, ModelError, adding
 from mia.model import GREEDY, Generation, Message, Model, Reply, Sampling, Shape, ToolSpec
-from mia.models.torch_local import Base, Request, Sampler
+from mia.models.torch_local import Base
+from mia.models.torch_sampler import Request, Sampler
 from mia.training.hosts.host import Leases, Serving
 from mia.training.policy_model import Chat, PolicyModel, Transcript
 from mia.training.versions import Version
