@@ -130,6 +130,15 @@ class Embedder(Protocol):
         ...
 
 
+_REFUSED = "That cannot be used: "
+
+
+def asked_before(messages: Sequence[Message]) -> Sequence[Message]:
+    """What was asked at first, where messages send back a reply that was refused."""
+    again = len(messages) > 2 and messages[-1].content.startswith(_REFUSED)
+    return messages[:-2] if again and messages[-2].role == "assistant" else messages
+
+
 async def ask(
     model: Model,
     messages: Sequence[Message],
@@ -147,7 +156,7 @@ async def ask(
         repair = (
             *messages,
             Message(role="assistant", content=reply.text),
-            Message(role="user", content=f"That cannot be used: {error}. Reply again, as asked."),
+            Message(role="user", content=f"{_REFUSED}{error}. Reply again, as asked."),
         )
     second = await model.reply(repair, sampling=sampling, shape=shape)
     return read(second.text), reply.usage + second.usage

@@ -20,6 +20,7 @@ from mia.executors.react.tagged import Tagged
 from mia.journal import Entry
 from mia.judge import Judge, unknown
 from mia.judges.exact_match import ExactMatch
+from mia.model import Message
 from mia.planners.conversational import Conversational
 from mia.solve import Team
 from mia.testing import MemoryRecord, ScriptedModel, ToyMemory, ToySearch
@@ -128,11 +129,13 @@ class Stage:
         )  # fmt: skip
 
 
-def exchanges(role: Role, model: ScriptedModel, *said: tuple[str, str]) -> list[Exchange]:
-    """What the script of a model says that it was asked and said."""
+def exchanges(
+    role: Role, asked: Sequence[Sequence[Message]], *said: tuple[str, str]
+) -> list[Exchange]:
+    """What a model was asked and said."""
     return [
-        Exchange(role=role, stage=stage, messages=messages, reply=reply)  # type: ignore[arg-type]
-        for messages, (stage, reply) in zip(model.asked, said, strict=True)
+        Exchange(role=role, stage=stage, messages=tuple(messages), reply=reply)  # type: ignore[arg-type]
+        for messages, (stage, reply) in zip(asked, said, strict=True)
     ]
 
 
@@ -177,7 +180,7 @@ async def test_a_picture_that_nobody_could_look_at_beside_one_that_was_seen_is_n
 NO, YES = '{"goal_met": false, "reason": "no town"}', '{"goal_met": true, "reason": "found"}'
 
 
-async def test_every_word_of_a_run_is_kept_in_its_stage() -> None:
+async def test_every_word_of_a_run_is_kept_in_its_stage_but_what_was_refused() -> None:
     stage = Stage(
         ["Look at a map.", "no JSON", NO, "Search for the town."],
         [SEARCHES, "<answer>Padua</answer>", "<answer>Rovigo</answer>"],
@@ -188,17 +191,18 @@ async def test_every_word_of_a_run_is_kept_in_its_stage() -> None:
     assert (kept.correct, kept.plan) == (True, Plan(text="Look at a map."))
     assert kept.recollection == BARE and came.usage.calls == 1 + 4 + 3
     by_role = {role: [each for each in kept.exchanges if each.role == role] for role in BOTH}
+    plans, reflects, _again, replans = stage.planner.asked
     assert by_role == {
         "planner": exchanges(
-            "planner", stage.planner, ("plan", "Look at a map."), ("reflection", "no JSON"),
-            ("reflection", NO), ("replan", "Search for the town."),
+            "planner", (plans, reflects, replans), ("plan", "Look at a map."), ("reflection", NO),
+            ("replan", "Search for the town."),
         ),
         "executor": exchanges(
-            "executor", stage.executor, ("act", SEARCHES), ("act", "<answer>Padua</answer>"),
+            "executor", stage.executor.asked, ("act", SEARCHES), ("act", "<answer>Padua</answer>"),
             ("act", "<answer>Rovigo</answer>"),
         ),
     }  # fmt: skip
-    order = ["plan", "act", "act", "reflection", "reflection", "replan", "act"]
+    order = ["plan", "act", "act", "reflection", "replan", "act"]
     assert [each.stage for each in kept.exchanges] == order
 
 

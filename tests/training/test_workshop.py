@@ -186,6 +186,20 @@ def test_a_damaged_version_is_not_begun_with(shop: Workshop) -> None:
         run(shop, order("planner", "another", str(version.number)))
 
 
+def test_a_partner_of_another_base_or_with_other_files_is_not_trained_beside(
+    shop: Workshop,
+) -> None:
+    shelf = shop.shelf("executor")
+    draft = Draft(base="huge", base_sha256="0" * 64, made_by="imported")
+    huge = shelf.publish(draft, lambda folder: (folder / "a").write_text("a") and None)
+    with pytest.raises(ConfigError, match="version 1 of the executor is of huge, not of tiny"):
+        run(shop, order("planner", "run"), partner=huge)
+    own = run(shop, order("executor", "own", steps=0)).version
+    (shelf.folder(own.number) / "adapter_config.json").unlink()
+    with pytest.raises(StoreError, match=r"adapter_config\.json"):
+        run(shop, order("planner", "another"), partner=own)
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "told"),
     [

@@ -21,7 +21,16 @@ from mia.captioner import Captioner, captioned
 from mia.errors import BudgetError, ConfigError, MIAError, ModelError, StoreError
 from mia.journal import Entry
 from mia.memory import Memory
-from mia.model import GREEDY, Message, Model, Reply, Sampling, Shape, ToolSpec
+from mia.model import (
+    GREEDY,
+    Message,
+    Model,
+    Reply,
+    Sampling,
+    Shape,
+    ToolSpec,
+    asked_before,
+)
 from mia.planner import Planner
 from mia.solve import Team, solve
 from mia.sqlite_file import SqliteFile
@@ -85,11 +94,14 @@ class Heard:
             self._stage = "replan"
 
     def add(self, role: Role, messages: Sequence[Message], reply: str) -> None:
-        """Notes a call."""
+        """Notes a call. What was said at the second try stands in place of what was refused:
+        nobody should learn to be refused first."""
         stage = self._stage if role == "planner" else "act"
-        self.exchanges.append(
-            Exchange(role=role, stage=stage, messages=tuple(messages), reply=reply)
-        )
+        asked = tuple(asked_before(messages))
+        if len(asked) < len(messages):
+            refused = Exchange(role=role, stage=stage, messages=asked, reply=messages[-2].content)
+            self.exchanges = [one for one in self.exchanges if one != refused]
+        self.exchanges.append(Exchange(role=role, stage=stage, messages=asked, reply=reply))
 
 
 class Overheard:

@@ -13,6 +13,7 @@ policy tokens of all trees, S samples, T policy tokens of a sample.
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -269,7 +270,10 @@ class Learner:
         half = folder / f"{_STATE}.half"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._torch.save(state, half)
+            with half.open("wb") as file:
+                self._torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
             half.replace(folder / _STATE)
         except (OSError, RuntimeError) as error:  # torch says RuntimeError for a full disk
             raise StoreError(f"no checkpoint could be written to {folder}: {error}") from error

@@ -4,6 +4,7 @@ where what it comes to is published."""
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -159,14 +160,7 @@ class Workshop:
         if said == "shipped":
             return self._shipped(order.role, base, run / "begins"), 0
         if said.isdecimal():
-            version = shelf.version(int(said))
-            if version.base_sha256 != base.origin.sha256:
-                raise ConfigError(
-                    f"version {said} of the {order.role} is of {version.base}, not of"
-                    f" {base.origin.name}"
-                )
-            shelf.verify(version.number)
-            return shelf.folder(version.number), version.number
+            return _checked(shelf, int(said), base), int(said)
         return Path(said), 0
 
     def _shipped(self, role: Role, base: Base, folder: Path) -> Path:
@@ -185,7 +179,7 @@ class Workshop:
         lockstep = Lockstep()
         return Actor(
             role=order.role,
-            cast=self._cast(order, learner, chat, lockstep, house, partner),
+            cast=self._cast(order, learner, base, chat, lockstep, house, partner),
             policy=lockstep.policy(learner.draw),
             chat=chat,
             reward=reward_of(order.role, preset.supervision, order.reward),
@@ -196,6 +190,7 @@ class Workshop:
         self,
         order: Order,
         learner: Learner,
+        base: Base,
         chat: Chat,
         lockstep: Lockstep,
         house: House,
@@ -209,7 +204,7 @@ class Workshop:
         if order.base == tiny.NAME or (
             order.base != EMBEDDED and house.engines.endpoint(theirs) is None
         ):
-            begins = None if version is None else shelf.folder(version.number)
+            begins = None if version is None else _checked(shelf, version.number, base)
             frozen = partial(_in_process, lockstep, learner.partner(begins), chat)
             world = tiny.cast if order.base == tiny.NAME else partial(cast, house)
             return world(order.role, frozen)
@@ -247,10 +242,15 @@ class Workshop:
         )
 
     def _published(self, order: Order, stage: Stage, base: Base, parent: int) -> Trained:
-        """The version that a finished run comes to: made once, found again afterwards."""
-        shelf, note = self.shelf(order.role), stage.folder / "published"
-        if note.is_file():
-            return Trained(version=shelf.version(int(note.read_text())), folder=stage.folder)
+        """The version that a finished run comes to: made once, found again afterwards by a token
+        that is older than it."""
+        shelf, note = self.shelf(order.role), stage.folder / "token"
+        if not note.is_file():
+            note.write_text(secrets.token_hex(8))
+        token = note.read_text()
+        for version in shelf.versions():
+            if version.config.get("token") == token:
+                return Trained(version=version, folder=stage.folder)
         told = progress_of(stage.folder)
         checks = {f"accuracy of {c.n} after {c.step} steps": c.accuracy for c in told.checks}
         rewards = [step.reward for step in told.steps if step.reward is not None]
@@ -261,7 +261,12 @@ class Workshop:
             parent=parent,
             data=order.data,
             data_sha256=stage.spec.exercises,
-            config={**asdict(order.preset), "run": order.name, "base_path": str(base.folder)},
+            config={
+                **asdict(order.preset),
+                "run": order.name,
+                "token": token,
+                "base_path": str(base.folder),
+            },
             metrics={"steps": float(len(told.steps)), **_ends("reward", rewards)},
             checks=checks,
         )
@@ -270,9 +275,7 @@ class Workshop:
             stage.learner.write_adapter(folder)
             gguf_adapters.to_gguf(folder, folder / GGUF, gguf_adapters.heads_of(base.folder))
 
-        version = shelf.publish(draft, fill)
-        note.write_text(str(version.number))
-        return Trained(version=version, folder=stage.folder)
+        return Trained(version=shelf.publish(draft, fill), folder=stage.folder)
 
 
 def alternate(
@@ -299,6 +302,18 @@ def alternate(
             latest[role] = trained.version
             done.append(trained)
     return done
+
+
+def _checked(shelf: Shelf, number: int, base: Base) -> Path:
+    """The folder of a version, which is of this base and as it was published. Raises ConfigError
+    and StoreError."""
+    version = shelf.verify(number)
+    if version.base_sha256 != base.origin.sha256:
+        raise ConfigError(
+            f"version {number} of the {version.role} is of {version.base}, not of"
+            f" {base.origin.name}"
+        )
+    return shelf.folder(number)
 
 
 def _spoken(order: Order, partner: Version | None) -> dict[Role, int]:
