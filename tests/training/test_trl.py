@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import string
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -120,9 +119,6 @@ def test_what_nobody_can_judge_comes_back_without_a_reward(base: Path) -> None:
     assert out["reward"] == [None, None]
 
 
-@pytest.mark.skipif(
-    find_spec("trl") is None, reason="TRL is not installed: pip install trl==1.16.0"
-)
 @pytest.mark.filterwarnings("ignore")  # of other people's libraries
 def test_grpo_trainer_learns_from_our_episodes(base: Path, tmp_path: Path) -> None:
     torch, transformers = libraries()

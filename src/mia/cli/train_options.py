@@ -18,6 +18,7 @@ from mia.team import House
 from mia.training import tiny
 from mia.training.exercises import Exercise, read_exercises
 from mia.training.presets import PRESETS
+from mia.training.sinks import SINKS
 from mia.training.stages import steps_of
 from mia.training.versions import Role
 from mia.training.workshop import EMBEDDED, Order, Workshop
@@ -69,6 +70,10 @@ Reward = Annotated[
     str, typer.Option("--reward", help="package.module:function, in place of the role's own.")
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps.")]
+Logs = Annotated[
+    list[str] | None,
+    typer.Option("--log", help=f"Show the numbers in {' or '.join(SINKS)} too; may be repeated."),
+]
 Promote = Annotated[bool, typer.Option("--promote", help="Put what comes of it to use at once.")]
 Engine = Annotated[str, typer.Option("--engine", help="local (this machine), or verl (a cluster).")]
 Cluster = Annotated[
@@ -99,6 +104,7 @@ class Wishes(NamedTuple):
     reward: str = ""
     device: str = "auto"
     supervised: bool = False
+    logs: Sequence[str] = ()
 
 
 class Place(NamedTuple):

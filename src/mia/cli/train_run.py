@@ -21,6 +21,7 @@ from mia.cli.train_options import (
     Engine,
     From,
     HeldOut,
+    Logs,
     Name,
     Override,
     Place,
@@ -37,6 +38,7 @@ from mia.cli.train_progress import Curve
 from mia.errors import InputError
 from mia.training import tiny
 from mia.training.exercises import Exercise
+from mia.training.sinks import sink
 from mia.training.stages import Watch, progress_of, steps_of
 from mia.training.versions import ROLES, Role, Version
 from mia.training.workshop import Order, Trained, Workshop, alternate
@@ -65,6 +67,7 @@ def stage(role: Role) -> Callable[..., None]:
         name: Name = None,
         reward: Reward = "",
         device: Device = "auto",
+        logs: Logs = None,
         promote: Promote = False,
         engine: Engine = "local",
         cluster: Cluster = None,
@@ -77,7 +80,10 @@ def stage(role: Role) -> Callable[..., None]:
         config: options.Config = None,
         home: options.Home = None,
     ) -> None:
-        wishes = Wishes(data, held_out, preset, changes or (), base, begins, name, reward, device)
+        wishes = Wishes(
+            data, held_out, preset, changes or (), base, begins, name, reward, device,
+            logs=logs or (),
+        )  # fmt: skip
         place = Place(corpus, web, config, home)
         if engine == "verl":
             _on_verl(
@@ -102,6 +108,7 @@ def warmup(
     begins: From = "current",
     name: Name = None,
     device: Device = "auto",
+    logs: Logs = None,
     promote: Promote = False,
     corpus: options.Corpus = None,
     web: options.Web = False,
@@ -111,8 +118,9 @@ def warmup(
 ) -> None:
     """Supervised: learns what was said in runs that were right (mia train collect --runs)."""
     wishes = Wishes(
-        data, held_out, preset, changes or (), base, begins, name, "", device, supervised=True
-    )
+        data, held_out, preset, changes or (), base, begins, name, "", device, supervised=True,
+        logs=logs or (),
+    )  # fmt: skip
     place = Place(corpus, web, config, home)
     _one(role, wishes, place, promote=promote, dry_run=False, as_json=as_json)
 
@@ -127,6 +135,7 @@ def both(
     begins: From = "current",
     name: Name = None,
     device: Device = "auto",
+    logs: Logs = None,
     promote: Promote = False,
     corpus: options.Corpus = None,
     web: options.Web = False,
@@ -136,11 +145,14 @@ def both(
 ) -> None:
     """Rounds of both stages: the Executor learns with the Planner frozen, then the Planner with
     that Executor frozen, each going on from what the last stage came to."""
-    wishes = Wishes(data, held_out, preset, changes or (), base, begins, name, "", device)
+    wishes = Wishes(
+        data, held_out, preset, changes or (), base, begins, name, "", device, logs=logs or ()
+    )
     place = Place(corpus, web, config, home)
     shop = place.workshop()
     exercises, kept = exercises_of(wishes, place)
-    warm = _warmed(shop, wishes, exercises, kept, ROLES, as_json)
+    watch = _watch(shop, wishes.logs, as_json)
+    warm = _warmed(shop, wishes, exercises, ROLES, watch)
 
     def order(role: Role, number: int) -> Order:
         each = order_of(role, wishes, exercises)
@@ -148,7 +160,7 @@ def both(
         run = wishes.name or f"alternate-{wishes.preset or 'embedded'}"
         return replace(each, name=f"{run}-{number}-{role}", begins=begun)
 
-    done = alternate(shop, order, rounds, lambda _: exercises, kept, _watch(as_json))
+    done = alternate(shop, order, rounds, lambda _: exercises, kept, watch)
     _tell(shop, done, promote=promote, as_json=as_json)
 
 
@@ -187,11 +199,12 @@ def _one(
         _plan(order, exercises, kept)
         return
     shop.check(order)
+    watch = _watch(shop, wishes.logs, as_json)
     if not wishes.supervised:
-        warm = _warmed(shop, wishes, exercises, kept, (role,), as_json)
+        warm = _warmed(shop, wishes, exercises, (role,), watch)
         if role in warm:
             order = replace(order, begins=str(warm[role].version.number))
-    done = shop.run(order, exercises, kept, _watch(as_json)(order))
+    done = shop.run(order, exercises, kept, watch(order))
     _tell(shop, [done], promote=promote, as_json=as_json)
 
 
@@ -199,9 +212,8 @@ def _warmed(
     shop: Workshop,
     wishes: Wishes,
     exercises: Sequence[Exercise],
-    kept: Sequence[Exercise],
     roles: Sequence[Role],
-    as_json: bool,
+    watch: Callable[[Order], Watch],
 ) -> dict[Role, Trained]:
     """The tiny world's policies after they have learned to speak; nobody else's."""
     if wishes.preset != tiny.NAME or wishes.begins != "current":
@@ -215,18 +227,25 @@ def _warmed(
                            steps=_WARM_STEPS, check_every=0)  # fmt: skip
         run = f"{wishes.name or tiny.NAME}-{role}-speaking"
         order = replace(order, name=run, supervised=True, begins="none", preset=speaking)
-        warm[role] = shop.run(order, exercises, (), _watch(as_json)(order))
+        warm[role] = shop.run(order, exercises, (), watch(order))
     return warm
 
 
-def _watch(as_json: bool) -> Callable[[Order], Watch]:
-    """Who is shown how a run goes."""
+def _watch(shop: Workshop, logs: Sequence[str], as_json: bool) -> Callable[[Order], Watch]:
+    """Who is shown how a run goes. Raises what a log raises that cannot be written."""
 
     def watch(order: Order) -> Watch:
         def told(noun: Noun) -> None:
             print_json({"run": order.name, **asdict(noun)})
 
-        return told if as_json else Curve(console(err=True), order.name).add
+        shown = told if as_json else Curve(console(err=True), order.name).add
+        watches = [shown, *(sink(log, shop.home / "logs", order.name) for log in logs)]
+
+        def every(noun: Noun) -> None:
+            for each in watches:
+                each(noun)
+
+        return every
 
     return watch
 
