@@ -97,9 +97,9 @@ PRESETS: Mapping[str, Preset] = {
         save_every=5, check_every=20,
     ),
     "tiny": Preset(
-        questions=8, attempts=8, learning_rate=1e-3, warm_steps=10, weight_decay=0.0, epochs=20.0,
+        questions=8, attempts=8, learning_rate=6e-4, warm_steps=10, weight_decay=0.0, epochs=24.0,
         kl_weight=0.1, max_prompt=256, max_response=16, rank=16, alpha=32, dtype="float32",
-        batch_tokens=16384, save_every=10, check_every=40,
+        batch_tokens=16384, save_every=10, check_every=48,
     ),
 }  # fmt: skip
 """Of the published runs: `executor` (stage 1), `planner` (stage 2; the code's 5 epochs, the paper
