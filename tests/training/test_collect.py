@@ -17,7 +17,6 @@ from mia.errors import BudgetError, ConfigError, MIAError, ModelError, StoreErro
 from mia.executor import Budget, Executor, Watch, unwatched
 from mia.executors.react.loop import React
 from mia.executors.react.tagged import Tagged
-from mia.journal import Entry
 from mia.judge import Judge, unknown
 from mia.judges.exact_match import ExactMatch
 from mia.model import Message
@@ -31,14 +30,12 @@ from mia.training.collect import (
     Heard,
     Overheard,
     collect,
-    exercises_of_journal,
     lived,
     prepared,
 )
 from mia.training.exercises import Exchange, Exercise
 from mia.training.rollouts import Role
 from mia.types import (
-    Episode,
     Note,
     Observation,
     Passage,
@@ -46,12 +43,10 @@ from mia.types import (
     Plan,
     Question,
     Recollection,
-    Reflection,
     Trajectory,
     Turn,
     Usage,
     Verdict,
-    VerdictValue,
 )
 
 ASKED = Question(text="Which town?", id="q", answers=("Rovigo",))
@@ -246,31 +241,6 @@ async def test_a_second_run_that_used_up_its_budget_leaves_the_first_standing() 
 async def test_a_run_whose_models_failed_is_no_exercise(stage: Stage) -> None:
     came = await lived(ASKED, stage, BOTH)
     assert came.exercise is None and came.faults == ("it is down",)
-
-
-def entry(id: str, value: VerdictValue, answer: str = "Rovigo") -> Entry:
-    episode = Episode(
-        id=f"e{answer}{id}", question=replace(ASKED, id=id), recollection=KNOWN,
-        plan=Plan(text=f"Ask {answer}.", usage=Usage(calls=1)), replan=Plan(text="Again."),
-        reflection=Reflection(goal_met=False), trajectory=WRONG, retrajectory=RIGHT,
-        verdict=Verdict(value=value, judge="test"),
-    )  # fmt: skip
-    return Entry(episode=episode, remembered=None)
-
-
-def test_of_a_journal_the_episodes_that_were_right_are_exercises() -> None:
-    every = [
-        entry("a", VerdictValue.CORRECT), entry("b", VerdictValue.INCORRECT),
-        entry("c", VerdictValue.UNKNOWN), entry("d", VerdictValue.CORRECT),
-        entry("a", VerdictValue.CORRECT, "Padua"), entry("d", VerdictValue.INCORRECT, "Padua"),
-    ]  # fmt: skip
-    assert exercises_of_journal(every) == tuple(
-        Exercise(
-            question=replace(ASKED, id=id), recollection=BARE, plan=Plan(text=f"Ask {answer}."),
-            correct=True,
-        )
-        for id, answer in (("a", "Padua"), ("d", "Rovigo"))
-    )  # fmt: skip
 
 
 QUESTIONS = tuple(replace(ASKED, id=f"q{n}") for n in range(8))

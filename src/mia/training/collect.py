@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,7 +19,6 @@ from msgspec.structs import replace
 
 from mia.captioner import Captioner, captioned
 from mia.errors import BudgetError, ConfigError, MIAError, ModelError, StoreError
-from mia.journal import Entry
 from mia.memory import Memory
 from mia.model import (
     GREEDY,
@@ -200,21 +199,6 @@ def _right(episode: Episode) -> bool | None:
         return False
     verdict = episode.verdict.value
     return None if verdict is VerdictValue.UNKNOWN else verdict is VerdictValue.CORRECT
-
-
-def exercises_of_journal(entries: Iterable[Entry]) -> tuple[Exercise, ...]:
-    """The episodes that were right, as exercises without exchanges: a journal keeps what came of a
-    reply, not the reply. Of several that ask the same question, the last."""
-    right: dict[str, Exercise] = {}
-    for episode in (entry.episode for entry in entries):
-        if episode.verdict.value is VerdictValue.CORRECT:
-            right[episode.question.id] = Exercise(
-                question=episode.question,
-                recollection=_uncosted(episode.recollection),
-                plan=_plan(episode.plan),
-                correct=True,
-            )
-    return tuple(right.values())
 
 
 class Collection:
