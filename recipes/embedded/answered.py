@@ -8,6 +8,7 @@ What patterns found is wrong at times. No passage of reserved_ids.txt is used.
 `executor.jsonl`: questions of the train splits that have evidence, and the single facts of that
 evidence, each with its plan of one step: an answer that took one lookup says which reading was
 wrong. (Mined facts were tried here: of the hard relations, kinship and places, a third is wrong.)
+`corpus.jsonl`: what may be searched in training, which is all passages but those.
 """
 
 from __future__ import annotations
@@ -159,8 +160,8 @@ def main() -> None:
     reserved = set((options.data / "reserved_ids.txt").read_text().split())
     with (options.data / "corpus/corpus.jsonl").open(encoding="utf-8") as corpus:
         rows = [json.loads(line) for line in corpus]
-    free = [Passage(id=row["id"], title=row["title"], text=row["text"])
-            for row in rows if row["id"] not in reserved]  # fmt: skip
+    rows = [row for row in rows if row["id"] not in reserved]
+    free = [Passage(id=row["id"], title=row["title"], text=row["text"]) for row in rows]
     known = Known(mine(free))
     made = evenly([*two_hops(known, lot), *comparisons(known, lot)], options.count, lot)
     train = [
@@ -171,6 +172,8 @@ def main() -> None:
     asked = [(row, Exercise(question=question_of_row(row))) for row in train]
     proven = [exercise for row, exercise in asked if row.get("evidences")]
     options.out.mkdir(parents=True, exist_ok=True)
+    with (options.out / "corpus.jsonl").open("w", encoding="utf-8") as corpus:
+        corpus.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     for name, exercises in (("planner", [exercise for _, exercise in asked] + made),
                             ("executor", proven + lookups(train))):  # fmt: skip
         lot.shuffle(exercises)
