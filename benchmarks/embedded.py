@@ -3,6 +3,8 @@
     python benchmarks/embedded.py --data ../shared/data                  # all sets, all arms
     python benchmarks/embedded.py --data ../shared/data --sets smoke --arms rules,loop
     python benchmarks/embedded.py --data ../shared/data --report         # only the table
+    python benchmarks/embedded.py --data ../shared/data --sets 2wikimultihopqa,hotpotqa --dev 300 \
+        --arms closed,oneshot,rules,loop,loop@executor=1,memory@executor=1+planner=1
 
 Arms, all over the same questions in the same order:
   closed   the untrained model, no search
@@ -10,8 +12,12 @@ Arms, all over the same questions in the same order:
   rules    the loop without a model: plans by phrasing, answers by pattern
   loop     the loop with both adapters, memory off
   memory   the loop with both adapters and a memory that starts empty and grows
-Sets: smoke (20 questions, 400 passages), mini (200 of four data sets, 5,000 passages) and dev (a
-seeded sample of 2WikiMultiHopQA dev over the full corpus of 49,856 passages).
+An arm with versions (`mia policy list`) speaks through them instead of the adapters that came with
+MIA, and is compared with `loop`, question by question. Greedy calls are made once and shared by the
+arms of a run, so their seconds are those of the first that asked.
+Sets: smoke (20 questions, 400 passages), mini (200 of four data sets, 5,000 passages), and a seeded
+sample of 2wikimultihopqa, hotpotqa, musique or popqa (dev) over the full corpus of 49,856 passages;
+dev is that of 2wikimultihopqa.
 
 Answers go to a journal under build/bench, one run for each arm and set, so an interrupted
 benchmark goes on where it stopped. Beside others on the machine, times are not comparable.
@@ -20,12 +26,12 @@ benchmark goes on where it stopped. Beside others on the machine, times are not 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import random
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -41,12 +47,15 @@ from mia.judges.exact_match import ExactMatch
 from mia.memories.none import NoMemory
 from mia.memories.workflow.memory import WorkflowMemory
 from mia.memories.workflow.sqlite import SqliteStore
+from mia.model import Model
+from mia.models.shared import Replies, SharedModel
 from mia.planners.procedures import ProcedurePlanner
 from mia.planners.stepwise import StepwisePlanner, whole
 from mia.solve import Team, solve
-from mia.statistics import wilson
+from mia.statistics import mcnemar, paired_bootstrap, wilson
 from mia.team import House
 from mia.tools.text_search import TextSearch
+from mia.training.versions import Role
 from mia.types import (
     Episode,
     Plan,
@@ -58,6 +67,7 @@ from mia.types import (
 
 ARMS = ("closed", "oneshot", "rules", "loop", "memory")
 SETS = ("smoke", "mini", "dev")
+SMALL = ("smoke", "mini")
 SEED = 0
 ABOUT = "embedded benchmark"
 
@@ -74,15 +84,36 @@ class QuestionSet:
 
 
 def question_set(name: str, data: Path, size: int) -> QuestionSet:
-    if name == "dev":
-        path, corpus = data / "dev/2wikimultihopqa.jsonl", data / "corpus/corpus.jsonl"
-    else:
+    if name in SMALL:
         path, corpus = data / name / "questions.jsonl", data / name / "corpus.jsonl"
+    else:
+        of = "2wikimultihopqa" if name == "dev" else name
+        path, corpus = data / f"dev/{of}.jsonl", data / "corpus/corpus.jsonl"
     questions = load(path)
-    if name == "dev":
+    if name not in SMALL:
         questions = tuple(random.Random(SEED).sample(questions, min(size, len(questions))))
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return QuestionSet(name, questions, {row["id"]: row["dataset"] for row in rows}, corpus)
+
+
+class Arm(NamedTuple):
+    """A way to answer."""
+
+    name: str
+    kind: str
+    versions: dict[Role, int]
+    """Of the policies, where they are not those that came with MIA."""
+
+    @classmethod
+    def of(cls, text: str) -> Arm:
+        """Raises ValueError for what names none."""
+        kind, _, spoken = text.partition("@")
+        if kind not in ARMS:
+            raise ValueError(f"no arm {kind!r}; there are {', '.join(ARMS)}")
+        versions: dict[Role, int] = {}
+        for role, _, number in (each.partition("=") for each in spoken.split("+") if each):
+            versions["planner" if role == "planner" else "executor"] = int(number)
+        return cls(text, kind, versions)
 
 
 class Whole:
@@ -98,37 +129,45 @@ class Whole:
         raise AssertionError("nothing is ever replanned")
 
 
-def team_of(arm: str, house: House, record: RunRecord, store: Path) -> Team:
+def team_of(arm: Arm, house: House, replies: Replies, record: RunRecord, store: Path) -> Team:
     tools = [TextSearch(house.search, house.settings.search.passages)]
-    engine = house.engines.engine
-    reader = ModelReader(engine.role("reader")) if arm != "rules" else RuleReader()
-    executor = ClosedBook(engine.role()) if arm == "closed" else Stepwise(reader, tools)
+
+    def model(adapter: str | None, role: Role) -> Model:
+        name = f"{adapter} {arm.versions.get(role, 0)}"
+        return SharedModel(house.engines.engine.role(adapter), replies, name)
+
+    reader = RuleReader() if arm.kind == "rules" else ModelReader(model("reader", "executor"))
+    executor = Stepwise(reader, tools)
+    if arm.kind == "closed":
+        executor = ClosedBook(model(None, "executor"))
     planners = {"closed": Whole(), "oneshot": Whole(), "rules": ProcedurePlanner()}
     memory = NoMemory()
-    if arm == "memory":
+    if arm.kind == "memory":
         memory = WorkflowMemory(SqliteStore(store), house.embedder)
     return Team(
         captioner=Blind(),
         memory=memory,
-        planner=planners.get(arm) or StepwisePlanner(engine.role("planner")),
+        planner=planners.get(arm.kind) or StepwisePlanner(model("planner", "planner")),
         executor=executor,
         judge=ExactMatch(),
         record=record,
     )
 
 
-async def run(arm: str, asked: QuestionSet, house: House, journal: Journal, out: Path) -> None:
+async def run(
+    arm: Arm, asked: QuestionSet, house: House, replies: Replies, journal: Journal, out: Path
+) -> None:
     """Answers what is not answered yet."""
-    record = journal.open_run(f"{asked.name}-{arm}", ABOUT)
+    record = journal.open_run(f"{asked.name}-{arm.name}", ABOUT)
     done = {entry.episode.question.id for entry in record.entries()}
     left = [question for question in asked.questions if question.id not in done]
     if not left:
         return
-    team = team_of(arm, house, record, out / f"{asked.name}-memory.db")
+    team = team_of(arm, house, replies, record, out / f"{asked.name}-{arm.name}.db")
     for number, question in enumerate(left, len(done) + 1):
         await solve(question, team)
         if number % 10 == 0:
-            print(f"{asked.name} {arm}: {number} of {len(asked.questions)}", flush=True)
+            print(f"{asked.name} {arm.name}: {number} of {len(asked.questions)}", flush=True)
 
 
 def report(asked: QuestionSet, arms: list[str], journal: Journal) -> None:
@@ -137,9 +176,13 @@ def report(asked: QuestionSet, arms: list[str], journal: Journal) -> None:
     print("| arm | n | EM | 95 % | F1 | abstained | calls | tokens | seconds |")
     print("|---|---|---|---|---|---|---|---|---|")
     wanted = {question.id for question in asked.questions}
+
+    def answered(arm: str) -> dict[str, Episode]:
+        episodes = (entry.episode for entry in journal.entries(f"{asked.name}-{arm}"))
+        return {each.question.id: each for each in episodes if each.question.id in wanted}
+
     for arm in arms:
-        entries = journal.entries(f"{asked.name}-{arm}")
-        episodes = [e.episode for e in entries if e.episode.question.id in wanted]
+        episodes = list(answered(arm).values())
         print(row(arm, episodes))
         groups: dict[str, list[Episode]] = defaultdict(list)
         for episode in episodes:
@@ -149,6 +192,31 @@ def report(asked: QuestionSet, arms: list[str], journal: Journal) -> None:
         if len(groups) > 1:
             for name, part in sorted(groups.items()):
                 print(row(f"  · {name or 'other'}", part))
+    if "loop" in arms and any("@" in arm for arm in arms):
+        compare(arms, {arm: answered(arm) for arm in arms if arm.startswith(("loop", "memory"))})
+
+
+def compare(arms: list[str], answered: dict[str, dict[str, Episode]]) -> None:
+    """Each arm of the loop against the loop with the adapters that came with MIA."""
+    print("\n| against loop | n | EM | 95 % | better, worse | p (McNemar) | F1 | 95 % |")
+    print("|---|---|---|---|---|---|---|---|")
+    start = answered["loop"]
+    for arm in arms:
+        now = answered.get(arm, {})
+        both = [(now[name], start[name]) for name in start if name in now]
+        if arm == "loop" or not both:
+            continue
+        right = [tuple(e.verdict.value == "correct" for e in pair) for pair in both]
+        f1 = [tuple(e.verdict.f1 or 0.0 for e in pair) for pair in both]
+        em, also = (paired_bootstrap(*zip(*scores, strict=True)) for scores in (right, f1))
+        if em is None or also is None:
+            continue
+        better, worse = right.count((True, False)), right.count((False, True))
+        print(
+            f"| {arm} | {len(both)} | {em.value:+.3f} | {em.low:+.3f} to {em.high:+.3f} "
+            f"| {better}, {worse} | {mcnemar(better, worse):.3f} "
+            f"| {also.value:+.3f} | {also.low:+.3f} to {also.high:+.3f} |"
+        )
 
 
 def row(name: str, episodes: list[Episode]) -> str:
@@ -182,10 +250,10 @@ def main() -> None:
     journal = Journal(options.out / "journal.db")
     for name in options.sets.split(","):
         asked = question_set(name, options.data, options.dev)
-        if not options.report:
-            with House(loaded, corpus=asked.corpus, say=print) as house:
-                for arm in arms:
-                    asyncio.run(run(arm, asked, house, journal, options.out))
+        replies = Replies()
+        for arm in () if options.report else map(Arm.of, arms):
+            with House(loaded, corpus=asked.corpus, say=print, versions=arm.versions) as house:
+                house.complete(run(arm, asked, house, replies, journal, options.out))
         report(asked, arms, journal)
     journal.close()
 
