@@ -36,6 +36,7 @@ from mia.cli.train_options import (
 )
 from mia.cli.train_progress import Curve
 from mia.errors import InputError
+from mia.report.training import draw
 from mia.training import tiny
 from mia.training.exercises import Exercise
 from mia.training.sinks import sink
@@ -166,6 +167,9 @@ def both(
 
 def show(
     name: Annotated[str | None, typer.Argument(help="Of a run; none to list them.")] = None,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", help="Draw it here: .png, .svg or .pdf.")
+    ] = None,
     as_json: options.Json = False,
     config: options.Config = None,
     home: options.Home = None,
@@ -180,6 +184,8 @@ def show(
             note(f"runs: {', '.join(names) or 'none yet'}")
         return
     told = progress_of(shelf / name)
+    if figure is not None:
+        draw(told, figure)
     if as_json:
         print_json(told)
         return

@@ -70,7 +70,7 @@ def figures(summary: Summary) -> tuple[Drawn, ...]:
 def _drawn(
     name: str, title: str, alt: str, draw: Callable[[Summary], Figure], summary: Summary
 ) -> Drawn:
-    with _matplotlib(name):
+    with style(name):
         figure = draw(summary)
         vector, pixels = io.StringIO(), io.BytesIO()
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -82,7 +82,7 @@ def _drawn(
 
 
 @contextmanager
-def _matplotlib(salt: str) -> Generator[None]:
+def style(salt: str) -> Generator[None]:
     """Our style, for the block. Names may have letters that its font lacks: browsers have them."""
     try:
         import matplotlib
