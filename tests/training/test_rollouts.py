@@ -24,7 +24,7 @@ from mia.testing import ScriptedModel
 from mia.training import tiny
 from mia.training.exercises import Exercise
 from mia.training.rewards import Parts, executor_reward, named_reward, planner_reward
-from mia.training.rollouts import Actor, Attempt, attempt, group
+from mia.training.rollouts import Actor, Attempt, attempt, group, sampled
 from mia.training.samples import Sample
 from mia.training.versions import Role
 from mia.types import Plan, Question, Trajectory, Turn, Verdict, VerdictValue
@@ -57,7 +57,7 @@ def actor_of(
         return team if judge is None else dataclasses.replace(team, judge=judge)
 
     reward = planner_reward if role == "planner" else executor_reward
-    return Actor(role, cast, Says(*said), TwoSpellings(), reward)
+    return Actor(role, cast, sampled(Says(*said), TwoSpellings()), reward)
 
 
 async def made(actor: Actor, exercise: Exercise = FIND_A) -> Attempt:
@@ -150,7 +150,7 @@ async def test_a_plan_that_could_not_be_read_twice_is_worth_nothing_and_learned_
 
 
 async def test_a_reply_that_was_cut_off_is_told_of() -> None:
-    actor = actor_of()._replace(policy=Says("abc", "abc", ends=False))
+    actor = actor_of()._replace(voice=sampled(Says("abc", "abc", ends=False), TwoSpellings()))
     done = await made(actor)
     assert done.truncated and done.sampled == 6
 
@@ -218,7 +218,7 @@ async def test_the_ids_of_a_real_policy_are_learned_as_they_were_drawn(
     stage = stage_of(tiny_base, tmp_path, begins=speaking)
     (attempts,) = await group(stage.actor, [FIND_A], attempts=24, seed="s", temperature=1.3)
     assert any(len(one.rollout.replies) > 2 for one in attempts)
-    chat = stage.actor.chat
+    chat = stage.chat
     for one in attempts:
         ids = [i for s in one.samples for i, bit in zip(s.response_ids, s.mask, strict=True) if bit]
         assert len(ids) == one.sampled

@@ -212,7 +212,7 @@ async def test_a_warm_up_learns_to_speak(tiny_base: Path, tmp_path: Path) -> Non
 def test_only_what_was_said_in_a_right_run_is_learned_and_only_by_its_role(
     tiny_base: Path, tmp_path: Path
 ) -> None:
-    chat = stage_of(tiny_base, tmp_path).actor.chat
+    chat = stage_of(tiny_base, tmp_path).chat
     asked = (Message(role="user", content="q"),)
     exercise = replace(
         EXERCISES[0],

@@ -19,7 +19,7 @@ from mia.training.loss import grpo_loss, token_logprobs
 from mia.training.policy_model import Chat
 from mia.training.presets import PRESETS, Preset
 from mia.training.rewards import Parts, Reward, Rollout, planner_reward
-from mia.training.rollouts import Actor
+from mia.training.rollouts import Actor, sampled
 from mia.training.samples import Sample
 from mia.training.stages import Spec, Stage, supervise
 from mia.types import Noun
@@ -73,11 +73,11 @@ def stage_of(
         actor=Actor(
             role="planner",
             cast=tiny.cast("planner", tiny.ByRule),
-            policy=lockstep.policy(learner.draw),
-            chat=chat_of(own),
+            voice=sampled(lockstep.policy(learner.draw), chat_of(own)),
             reward=reward,
             under_way=lockstep.episode,
         ),
+        chat=chat_of(own),
         learner=learner,
         exercises=exercises,
         held_out=held_out,

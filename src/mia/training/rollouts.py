@@ -34,6 +34,9 @@ from mia.types import (
 
 Cast = Callable[[Model, Exercise], Team]
 """The team of an exercise, with the model that plays the role in training."""
+Voice = Callable[[Transcript, float, int], Model]
+"""The model that plays the role in one episode, at a temperature and with a seed for its draws;
+what it is asked and says is in the transcript."""
 UnderWay = Callable[[], AbstractContextManager[None]]
 """Is entered for as long as an episode goes on."""
 
@@ -52,13 +55,21 @@ class Attempt(NamedTuple):
     """Some reply of it ran into its limit."""
 
 
+def sampled(policy: Policy, chat: Chat) -> Voice:
+    """The voice of a policy whose every id is written down."""
+
+    def voice(transcript: Transcript, temperature: float, seed: int) -> Model:
+        return PolicyModel(policy, chat, transcript, temperature=temperature, seed=seed)
+
+    return voice
+
+
 class Actor(NamedTuple):
     """Who is in training, and how it is judged."""
 
     role: Role
     cast: Cast
-    policy: Policy
-    chat: Chat
+    voice: Voice
     reward: Reward
     under_way: UnderWay = nullcontext
 
@@ -79,8 +90,7 @@ async def attempt(
     """One episode and what it is worth. Raises what a reward of somebody's own raises; a bad run is
     data on its episode."""
     transcript = Transcript("plan" if actor.role == "planner" else "act")
-    model = PolicyModel(actor.policy, actor.chat, transcript, temperature=temperature, seed=seed)
-    team = actor.cast(model, exercise)
+    team = actor.cast(actor.voice(transcript, temperature, seed), exercise)
     if actor.role == "planner":
         team = dataclasses.replace(team, planner=_Staged(team.planner, transcript))
     episode = await solve(exercise.question, team)
@@ -113,7 +123,7 @@ async def group(
                 actor,
                 exercise,
                 group=f"{place} {exercise.question.id}",
-                seed=_seed(seed, place, exercise.question.id, number),
+                seed=seed_of(seed, place, exercise.question.id, number),
                 temperature=temperature,
             )
 
@@ -128,7 +138,7 @@ async def group(
     return [[task.result() for task in tasks] for tasks in asked]
 
 
-def _seed(*parts: object) -> int:
+def seed_of(*parts: object) -> int:
     """A number for the first draw of an episode; its later ones count on from there."""
     raw = "\n".join(map(str, parts)).encode("utf-8", "replace")
     return int.from_bytes(hashlib.blake2b(raw, digest_size=7).digest(), "big") << 6

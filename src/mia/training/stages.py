@@ -115,6 +115,7 @@ class Stage:
 
     spec: Spec
     actor: Actor
+    chat: Chat
     learner: Learner
     exercises: Sequence[Exercise]
     held_out: Sequence[Exercise]
@@ -171,7 +172,7 @@ async def supervise(stage: Stage, watch: Watch) -> None:
     while learner.version < stage.steps:
         step, began = learner.version + 1, time.monotonic()
         taken = chosen(stage.exercises, preset.seed, step - 1, preset.questions)
-        samples = [s for each in taken for s in said_well(each, stage.spec.role, stage.actor.chat)]
+        samples = [s for each in taken for s in said_well(each, stage.spec.role, stage.chat)]
         if not samples:
             raise InputError(
                 f"no run of step {step} was right and recorded; collect with: mia train collect"

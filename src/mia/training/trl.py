@@ -26,7 +26,7 @@ from mia.training.exercises import Exercise
 from mia.training.lockstep import Lockstep
 from mia.training.policy_model import Chat
 from mia.training.rewards import Reward
-from mia.training.rollouts import Actor, Attempt, Cast, group
+from mia.training.rollouts import Actor, Attempt, Cast, group, sampled
 from mia.training.versions import Role
 
 
@@ -73,8 +73,7 @@ class Episodes:
         actor = Actor(
             role=self._role,
             cast=self._cast,
-            policy=lockstep.policy(sampler),
-            chat=self._chat,
+            voice=sampled(lockstep.policy(sampler), self._chat),
             reward=self._reward,
             under_way=lockstep.episode,
         )

@@ -30,7 +30,7 @@ from mia.training.learner import Learner
 from mia.training.lockstep import Draw, Lockstep
 from mia.training.policy_model import Chat, PolicyModel, Transcript
 from mia.training.presets import Preset
-from mia.training.rollouts import Actor, Cast
+from mia.training.rollouts import Actor, Cast, sampled
 from mia.training.stages import Spec, Stage, Watch, progress_of, supervise, train
 from mia.training.versions import GGUF, Draft, Role, Shelf, Version, shelf
 from mia.types import Noun, encode
@@ -109,7 +109,7 @@ class Workshop:
         folder = self.folder(order.name)
         base = self._base(order)
         begins, parent = self._begins(order, base, folder)
-        learner = Learner(base, order.preset, begins)
+        learner, chat = Learner(base, order.preset, begins), _chat(order.preset, base)
         house = House(
             self._loaded, corpus=self._corpus, web=self._web, say=self._say, replies=Replies(),
             versions=_spoken(order, partner),
@@ -117,7 +117,8 @@ class Workshop:
         with house:
             stage = Stage(
                 spec=self._spec(order, exercises, held_out, base, parent, partner, house),
-                actor=self._actor(order, learner, base, house, partner),
+                actor=self._actor(order, learner, base, chat, house, partner),
+                chat=chat,
                 learner=learner,
                 exercises=exercises,
                 held_out=held_out,
@@ -171,18 +172,20 @@ class Workshop:
         return folder
 
     def _actor(
-        self, order: Order, learner: Learner, base: Base, house: House, partner: Version | None
+        self,
+        order: Order,
+        learner: Learner,
+        base: Base,
+        chat: Chat,
+        house: House,
+        partner: Version | None,
     ) -> Actor:
-        preset = order.preset
-        most = base.model.config.max_position_embeddings
-        chat = TokenizerChat(base.tokenizer, min(preset.max_prompt + preset.max_response, most))
         lockstep = Lockstep()
         return Actor(
             role=order.role,
             cast=self._cast(order, learner, base, chat, lockstep, house, partner),
-            policy=lockstep.policy(learner.draw),
-            chat=chat,
-            reward=reward_of(order.role, preset.supervision, order.reward),
+            voice=sampled(lockstep.policy(learner.draw), chat),
+            reward=reward_of(order.role, order.preset.supervision, order.reward),
             under_way=lockstep.episode,
         )
 
@@ -302,6 +305,11 @@ def alternate(
             latest[role] = trained.version
             done.append(trained)
     return done
+
+
+def _chat(preset: Preset, base: Base) -> Chat:
+    most = base.model.config.max_position_embeddings
+    return TokenizerChat(base.tokenizer, min(preset.max_prompt + preset.max_response, most))
 
 
 def _checked(shelf: Shelf, number: int, base: Base) -> Path:

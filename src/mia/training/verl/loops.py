@@ -11,7 +11,7 @@ from typing import Any
 
 from mia.models.torch_local import TokenizerChat
 from mia.training.rewards import Parts
-from mia.training.rollouts import Actor, Attempt, attempt
+from mia.training.rollouts import Actor, Attempt, attempt, sampled
 from mia.training.samples import Sample
 from mia.training.verl.crew import hired
 from mia.training.verl.policy import ServerPolicy
@@ -40,8 +40,9 @@ class EpisodeLoop(_verl.AgentLoopBase):
         actor = Actor(
             role=self._crew.crew.role,
             cast=self._crew.cast,
-            policy=ServerPolicy(self.server_manager, place, sampling_params, chat.end),
-            chat=chat,
+            voice=sampled(
+                ServerPolicy(self.server_manager, place, sampling_params, chat.end), chat
+            ),
             reward=self._crew.reward,
         )
         attempted = await attempt(

@@ -1,0 +1,163 @@
+"""What came of each question of a stream that is learned from, and which update learned from it: in
+one file, so that whoever is killed goes on where it was, and no group is learned from twice.
+
+A batch is formed before its update begins. The learner's checkpoint counts the updates, so after a
+kill it says which batches were learned from; the batch that comes next is the one that was under
+way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from mia.errors import ConfigError, StoreError
+from mia.sqlite_file import SqliteFile
+from mia.training.exploring import Selections
+from mia.training.samples import Sample, read_samples, write_samples
+from mia.types import Episode, Noun, Usage, decode, encode
+
+N = TypeVar("N", bound=Noun)
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE settings (body TEXT NOT NULL) STRICT;
+CREATE TABLE attempted (
+    place INTEGER PRIMARY KEY,
+    outcome BLOB NOT NULL,
+    samples BLOB NOT NULL,
+    episodes BLOB,
+    batch INTEGER
+) STRICT
+"""
+
+
+class Kept(Noun, frozen=True):
+    """The episodes of a question that memory is to keep, until it has."""
+
+    success: Episode | None = None
+    """The shortest of those that were right."""
+    failure: Episode | None = None
+    """One of those that were wrong."""
+
+
+class Outcome(Noun, frozen=True, omit_defaults=False):
+    """What came of one question."""
+
+    place: int
+    """In the stream, over all its epochs; from 0."""
+    question: str
+    """Its id."""
+    family: str | None
+    episode: str
+    """Of the answer that counts."""
+    answer: str | None
+    rewards: tuple[float | None, ...]
+    """Of all attempts."""
+    selections: Selections
+    """`router` is whether the answer is right."""
+    reason: str
+    """Why this plan was picked."""
+    version: int
+    """Of the policy that attempted it: updates since the run began."""
+    kept: tuple[str, ...] = ()
+    """What memory did with the shortest success and with one failure, and plan memory with both."""
+    answering: Usage = Usage()
+    """What the answer cost, with the plans that were not picked."""
+    exploring: Usage = Usage()
+    """What carrying out the other plans cost."""
+    faults: tuple[str, ...] = ()
+    """What went wrong before there were plans."""
+    answered: float = 0.0
+    """Seconds until the answer was there."""
+    seconds: float = 0.0
+    """Until all was done."""
+
+
+class Buffer:
+    """The file of one run."""
+
+    def __init__(self, path: Path, settings: str) -> None:
+        """`settings` are what decides what comes of a question. Raises ConfigError for a file that
+        was begun with others, and StoreError."""
+        self._path = path
+        self._file = SqliteFile(path, "what was attempted in", _SCHEMA, version=_VERSION,
+                                synchronous="FULL")  # fmt: skip
+        with self._file.writing() as db:
+            begun = db.execute("SELECT body FROM settings").fetchone()
+            if begun is None:
+                db.execute("INSERT INTO settings VALUES (?)", (settings,))
+        if begun is not None and begun[0] != settings:
+            self.close()
+            raise ConfigError(
+                f"{path.parent.name!r} was begun with other questions or settings; go on with"
+                " those, or take another --name"
+            )
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def add(self, outcome: Outcome, samples: Sequence[Sample], keep: Kept) -> None:
+        """Notes a question, and what memory is to keep of it. On the disk when it returns; once for
+        each place."""
+        row = (outcome.place, encode(outcome), write_samples(samples), encode(keep))
+        with self._file.writing() as db:
+            db.execute("INSERT INTO attempted VALUES (?, ?, ?, ?, NULL)", row)
+
+    def unsettled(self) -> tuple[tuple[Outcome, Kept], ...]:
+        """The questions that memory has not kept yet what it is to keep of."""
+        with self._file.reading() as db:
+            rows = db.execute(
+                "SELECT outcome, episodes FROM attempted WHERE episodes IS NOT NULL ORDER BY place"
+            ).fetchall()
+        return tuple((self._read(row[0], Outcome), self._read(row[1], Kept)) for row in rows)
+
+    def settle(self, outcome: Outcome) -> None:
+        """Notes what memory did."""
+        row = (encode(outcome), outcome.place)
+        with self._file.writing() as db:
+            db.execute("UPDATE attempted SET outcome = ?, episodes = NULL WHERE place = ?", row)
+
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """All that is noted, in the order of the stream. Raises StoreError for a damaged row."""
+        with self._file.reading() as db:
+            rows = db.execute("SELECT outcome FROM attempted ORDER BY place").fetchall()
+        return tuple(self._read(row[0], Outcome) for row in rows)
+
+    def _read(self, raw: bytes, kind: type[N]) -> N:
+        try:
+            return decode(raw, kind)
+        except msgspec.DecodeError as error:
+            raise StoreError(f"{self._path} cannot be read: {error}") from error
+
+    def form(self, batch: int, questions: int, *, partial: bool) -> int:
+        """How many questions are in a batch: so many of those that wait for one, the first to come;
+        fewer only where it may be `partial`, and otherwise none. One that was formed before stays
+        as it is."""
+        with self._file.writing() as db:
+            formed = db.execute("SELECT count(*) FROM attempted WHERE batch = ?", (batch,))
+            count = int(formed.fetchone()[0])
+            if count:
+                return count
+            places = db.execute(
+                "SELECT place FROM attempted WHERE batch IS NULL ORDER BY place LIMIT ?",
+                (questions,),
+            ).fetchall()
+            if len(places) < questions and not partial:
+                return 0
+            db.executemany(
+                "UPDATE attempted SET batch = ? WHERE place = ?", [(batch, at) for (at,) in places]
+            )
+        return len(places)
+
+    def batch(self, number: int) -> tuple[Sample, ...]:
+        """The samples of a batch, question by question."""
+        with self._file.reading() as db:
+            rows = db.execute(
+                "SELECT samples FROM attempted WHERE batch = ? ORDER BY place", (number,)
+            ).fetchall()
+        return tuple(sample for (raw,) in rows for sample in read_samples(raw))
