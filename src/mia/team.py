@@ -21,7 +21,7 @@ from mia.captioners.none import Blind
 from mia.config import Loaded
 from mia.engines import Engines
 from mia.errors import ConfigError, MissingError, adding
-from mia.executor import Executor
+from mia.executor import Budget, Executor
 from mia.executors.react.loop import React, Seen
 from mia.executors.react.native import Native
 from mia.executors.react.protocol import ReactProtocol
@@ -312,13 +312,16 @@ class House:
         """How an executor that takes plans in prose calls tools."""
         return Native() if self.settings.executor.protocol == "native" else Tagged()
 
-    def executor_on(self, model: Model, protocol: ReactProtocol) -> Executor:
+    def executor_on(
+        self, model: Model, protocol: ReactProtocol, budget: Budget | None = None
+    ) -> Executor:
         """The executor of these settings, on a model of somebody's choice; `protocol` is how it
-        calls tools where plans are in prose."""
+        calls tools where plans are in prose, `budget` stands in place of the settings'."""
         search, passages = self.search, self.settings.search.passages
+        budget = budget or self.settings.budget
         if self.stepwise:
             return Stepwise(
-                ModelReader(model), [TextSearch(search, passages)], self.settings.budget
+                ModelReader(model), [TextSearch(search, passages)], budget
             )
         images = self.image_search
 
@@ -331,7 +334,7 @@ class House:
         return React(
             model,
             tools,
-            self.settings.budget,
+            budget,
             protocol,
         )
 

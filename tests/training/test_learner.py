@@ -13,7 +13,7 @@ from tests.training.tiny_world import EXERCISES, Naive, chat_of, learner_of, ope
 
 from mia.errors import InputError, StoreError, TrainingError
 from mia.model import Message, Sampling
-from mia.models.torch_local import libraries
+from mia.models.torch_local import libraries, open_base
 from mia.models.torch_sampler import Request
 from mia.training import tiny
 from mia.training.grpo import Groups
@@ -119,6 +119,17 @@ def test_what_attempts_have_in_common_is_computed_once(tiny_base: Path, speaking
     samples = [sample(asked, said, episode=said) for said in ("a", "b", "c", "d")]
     learner.update(samples, better(1.0, 0.5, -0.5, -1.0))
     assert computed == [len(asked) + 2 * len(samples)]
+
+
+def test_many_small_gradients_add_up_in_32_bits(tiny_base: Path, speaking: Path) -> None:
+    # what others say after the policy's last word makes them differ, and their gradients the same
+    samples = [sample("find a", "a", f"{n:03}", episode=str(n)) for n in range(400)]
+    norms: list[float] = []
+    for batch_tokens in (1, 100_000):
+        base = open_base(tiny_base, device="cpu", dtype="bfloat16")
+        learner = Learner(base, Preset(batch_tokens=batch_tokens), speaking)
+        norms.append(learner.update(samples, better(*[1.0] * len(samples))).gradient)
+    assert norms[0] == pytest.approx(norms[1], rel=0.02)
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 100_000])

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from mia.captioners.none import Blind
 from mia.executors.react.tagged import Tagged
 from mia.memories.given import GivenMemory
@@ -24,6 +26,10 @@ from mia.training.rewards import (
 from mia.training.rollouts import Cast, Unrecorded
 from mia.training.versions import Role
 
+_UNTIMED = 1e9
+"""Seconds. Episodes of training wait for each other: what that takes is nobody's doing, and must
+not cost a policy its reward. What can hang has a deadline of its own."""
+
 
 def other(role: Role) -> Role:
     """Whoever stays as it is while a role learns."""
@@ -35,6 +41,7 @@ def cast(house: House, role: Role, partner: Callable[[], Model]) -> Cast:
     the other role, which is asked for at each episode. Raises ConfigError for a judge that cannot
     be."""
     judge, captioner = house.judge(), house.captioner()
+    budget = replace(house.settings.budget, seconds=_UNTIMED)
 
     def team(model: Model, exercise: Exercise) -> Team:
         plans, acts = (model, partner()) if role == "planner" else (partner(), model)
@@ -44,7 +51,9 @@ def cast(house: House, role: Role, partner: Callable[[], Model]) -> Cast:
             captioner=Blind() if described else captioner,
             memory=GivenMemory(exercise.recollection),
             planner=GivenPlanner(exercise.plan, planner) if role == "executor" else planner,
-            executor=house.executor_on(acts, Tagged() if role == "executor" else house.protocol),
+            executor=house.executor_on(
+                acts, Tagged() if role == "executor" else house.protocol, budget
+            ),
             judge=judge,
             record=Unrecorded(),
         )

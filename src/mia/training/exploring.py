@@ -89,7 +89,7 @@ async def explore(
             return await attempt(
                 actor._replace(cast=team),
                 exercise,
-                group=exercise.question.id,
+                group=f"{seed} {exercise.question.id}",
                 seed=seed_of(seed, place, exercise.question.id),
                 temperature=temperature,
             )
