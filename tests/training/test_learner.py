@@ -178,6 +178,27 @@ def test_what_was_rewarded_gets_likelier_and_what_was_punished_less_so(
     assert after.told(bad) < before.told(bad) - 1e-3
 
 
+def test_a_policy_can_go_back_to_what_was_found_good_also_after_a_restart(
+    tiny_base: Path, speaking: Path, tmp_path: Path
+) -> None:
+    learner = learner_of(tiny_base, speaking, learning_rate=1e-2, warm_steps=0)
+    learner.update(MIXED, better(*HOW_MUCH))
+    learner.found_good()
+    good = weights(learner, tmp_path / "good")
+    assert learner.drift(MIXED) == pytest.approx(0.0, abs=1e-6)
+    learner.update(MIXED, better(*HOW_MUCH))
+    assert learner.drift(MIXED) > 1e-3
+    learner.save(tmp_path / "checkpoint")
+    learner.go_back()
+    assert weights(learner, tmp_path / "back") == good and learner.version == 2
+    again = learner_of(tiny_base, speaking, learning_rate=1e-2, warm_steps=0)
+    assert again.restore(tmp_path / "checkpoint")
+    assert weights(again, tmp_path / "bad") != good
+    again.go_back()
+    assert weights(again, tmp_path / "again") == good
+    assert again.drift(MIXED) == pytest.approx(0.0, abs=1e-6)
+
+
 def test_what_others_said_is_not_learned(tiny_base: Path, speaking: Path, tmp_path: Path) -> None:
     come_to: list[bytes] = []
     for others in ("++", "zz"):  # after the policy's last word nothing has to do with it

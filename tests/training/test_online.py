@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.training import tiny_world
 
 from mia.captioners.none import Blind
 from mia.errors import ConfigError
 from mia.journal import Journal
+from mia.judge import Judge
+from mia.judges.exact_match import ExactMatch
 from mia.memories.none import NoPlanMemory
 from mia.memory import Memory
 from mia.model import Message, Model, Reply
 from mia.router import PairRemembered
 from mia.routers.by_likeness import ByLikeness
+from mia.solve import Team
 from mia.training import tiny
-from mia.training.buffer import Buffer, Outcome
+from mia.training.buffer import Buffer, Learned, Outcome
+from mia.training.exercises import Exercise
+from mia.training.guards import Limits
 from mia.training.learner import Learner
 from mia.training.lockstep import Lockstep
-from mia.training.online import Learned, Online
+from mia.training.online import Online
 from mia.training.policy_model import Transcript
-from mia.training.rewards import Said, planner_reward
-from mia.training.rollouts import Actor, Voice, sampled
-from mia.types import Episode, Noun, Question, Recollection, Remembered
+from mia.training.rewards import Parts, Reward, Rollout, Said, planner_reward
+from mia.training.rollouts import Actor, Voice, group, sampled
+from mia.types import (
+    Episode,
+    Noun,
+    Question,
+    Recollection,
+    Remembered,
+    Verdict,
+    VerdictValue,
+)
 
 STREAM = [each.question for each in tiny.exercises(6)]
+LOOSE = Limits(kl=100.0, entropy=0.0, length=100.0)
+"""The tiny world learns in leaps."""
 QUICK: dict[str, Any] = {"questions": 2, "attempts": 4, "epochs": 1.0}
 
 
@@ -66,13 +83,14 @@ class Desk:
     """What stays on the disk, and who works at it."""
 
     def __init__(self, folder: Path, base: Path, begins: Path | None) -> None:
-        self.folder, self._base, self._begins = folder, base, begins
+        self.folder, self.base, self.begins = folder, base, begins
         self.memory, self.pairs = Notes(), Pairs()
         self.seen: list[Noun] = []
 
     async def learn(
-        self, *, stop_at: int = 0, voice: Voice | None = None, stream: Sequence[Question] = STREAM,
-        **changes: Any,
+        self, *, stop_at: int = 0, voice: Voice | None = None, limits: Limits = LOOSE,
+        canary: Sequence[Exercise] = (), audit: Judge | None = None,
+        reward: Reward = planner_reward, judge: Judge | None = None, **changes: Any,
     ) -> Learner | None:  # fmt: skip
         """Everybody anew, as after a kill. With `stop_at`, somebody pulls the plug at that noun."""
         left = stop_at
@@ -87,21 +105,27 @@ class Desk:
         preset = tiny_world.preset(**{**QUICK, **changes})
         learner = None
         if voice is None:
-            own = tiny_world.opened(self._base)
-            learner = Learner(own, preset, self._begins)
+            own = tiny_world.opened(self.base)
+            learner = Learner(own, preset, self.begins)
             voice = sampled(Lockstep().policy(learner.draw), tiny_world.chat_of(own))
-        cast = tiny.cast("planner", tiny.ByRule)
+        world = tiny.cast("planner", tiny.ByRule)
+
+        def cast(model: Model, exercise: Exercise) -> Team:
+            team = world(model, exercise)
+            return team if judge is None else dataclasses.replace(team, judge=judge)
+
         with (
             closing(Journal(self.folder / "journal.db")) as journal,
             closing(Buffer(self.folder / "buffer.db", repr(changes))) as buffer,
         ):
             online = Online(
-                actor=Actor("planner", cast, voice, planner_reward), captioner=Blind(),
+                actor=Actor("planner", cast, voice, reward), captioner=Blind(),
                 memory=self.memory, plan_memory=self.pairs, router=ByLikeness(),
                 record=lambda run: journal.open_run(f"learn{run}", ""), preset=preset,
                 buffer=buffer, learner=learner, checkpoint=self.folder / "checkpoint",
+                limits=limits, canary=canary, audit=audit,
             )  # fmt: skip
-            await online.learn(stream, watch)
+            await online.learn(STREAM, watch)
         return learner
 
     def outcomes(self) -> list[Outcome]:
@@ -224,3 +248,79 @@ async def test_what_was_right_is_told_for_every_rule(desk: Desk) -> None:
     for one in desk.outcomes():
         assert (one.selections.router is True) <= (one.selections.oracle is True)
         assert len(one.rewards) == 4 and one.answered <= one.seconds
+
+
+CANARY = tiny.exercises(16, seed=9)
+
+
+def went_wrong(rollout: Rollout) -> Parts | None:
+    """Pays for what is wrong."""
+    parts = planner_reward(rollout)
+    return None if parts is None else Parts(total=1.0 - parts.total)
+
+
+async def test_a_policy_that_comes_too_far_stops_learning_and_goes_on_answering(
+    desk: Desk,
+) -> None:
+    await desk.learn(limits=Limits(kl=1e-9))
+    (update,) = desk.updates()
+    assert update.alarm is not None and update.alarm.guard == "kl" and update.drift > 1e-9
+    assert len(desk.outcomes()) == len(STREAM) and desk.outcomes()[-1].version == 1
+    desk.seen.clear()
+    await desk.learn(limits=Limits(kl=1e-9))
+    assert desk.seen == [], "whoever goes on finds it frozen"
+
+
+async def test_a_policy_that_answers_fewer_canary_questions_goes_back(
+    desk: Desk, tiny_base: Path, speaking: Path, tmp_path: Path
+) -> None:
+    stage = tiny_world.stage_of(tiny_base, tmp_path / "stage", begins=speaking)
+    found = await group(stage.actor, CANARY, attempts=1, seed="s", temperature=0.0)
+    knows = [
+        exercise for exercise, (one,) in zip(CANARY, found, strict=True)
+        if one.rollout.episode.verdict.value is VerdictValue.CORRECT
+    ]  # fmt: skip
+    limits = Limits(kl=1e30, entropy=0.0, length=1e9, canary_every=1, p=1.0)
+    changes: dict[str, Any] = {
+        "learning_rate": 1e-2, "warm_steps": 0, "kl_weight": 0.0, "epochs": 3.0
+    }  # fmt: skip
+    await desk.learn(limits=limits, canary=knows, reward=went_wrong, **changes)
+    with closing(Buffer(desk.folder / "buffer.db", repr(changes))) as buffer:
+        start, *looks = buffer.learned()
+        lost = [look for look in looks if not look.good]
+    assert start.update.version == 0 and start.good and all(start.canary)
+    assert lost
+    for look in lost:
+        assert look.alarm is not None and look.alarm.action == "roll back"
+        assert look.drift > 0.01 and not all(look.canary)
+    assert all(all(look.canary) for look in looks if look.good)
+
+
+async def test_an_audit_that_contradicts_the_judge_stops_learning(desk: Desk) -> None:
+    class Contrary(ExactMatch):
+        async def judge(self, question: Question, *rest: Any) -> Verdict:
+            verdict = await super().judge(question, *rest)
+            right = verdict.value is VerdictValue.CORRECT
+            return Verdict(
+                value=VerdictValue.INCORRECT if right else VerdictValue.CORRECT, judge="contrary"
+            )
+
+    limits = Limits(kl=100.0, entropy=0.0, length=100.0, audit=1.0, audited=4)
+    await desk.learn(limits=limits, audit=Contrary())
+    *before, last = desk.updates()
+    assert last.alarm is not None and last.alarm.guard == "audit"
+    assert len(before) < 3 and not any(one.alarm for one in before)
+
+
+async def test_verdicts_that_are_not_sure_teach_nothing(desk: Desk) -> None:
+    await desk.learn(limits=Limits(margin=1.0, kl=100.0, entropy=0.0, length=100.0))
+    sure = sum(one.update.samples for one in desk.updates())
+    other = Desk(desk.folder / "other", desk.base, desk.begins)
+    other.folder.mkdir()
+
+    class Doubts(ExactMatch):
+        async def judge(self, question: Question, *rest: Any) -> Verdict:
+            return replace(await super().judge(question, *rest), confidence=0.5)
+
+    await other.learn(judge=Doubts())
+    assert sure > 0 and sum(one.update.samples for one in other.updates()) == 0

@@ -17,6 +17,8 @@ import msgspec
 from mia.errors import ConfigError, StoreError
 from mia.sqlite_file import SqliteFile
 from mia.training.exploring import Selections
+from mia.training.guards import Alarm
+from mia.training.learner import Update
 from mia.training.samples import Sample, read_samples, write_samples
 from mia.types import Episode, Noun, Usage, decode, encode
 
@@ -31,6 +33,10 @@ CREATE TABLE attempted (
     samples BLOB NOT NULL,
     episodes BLOB,
     batch INTEGER
+) STRICT;
+CREATE TABLE learned (
+    batch INTEGER PRIMARY KEY,
+    body BLOB NOT NULL
 ) STRICT
 """
 
@@ -69,12 +75,35 @@ class Outcome(Noun, frozen=True, omit_defaults=False):
     """What the answer cost, with the plans that were not picked."""
     exploring: Usage = Usage()
     """What carrying out the other plans cost."""
+    audited: bool | None = None
+    """Whether the answer is right, by another judge; None where it was not asked or cannot tell."""
     faults: tuple[str, ...] = ()
     """What went wrong before there were plans."""
     answered: float = 0.0
     """Seconds until the answer was there."""
     seconds: float = 0.0
     """Until all was done."""
+
+
+class Learned(Noun, frozen=True, omit_defaults=False):
+    """One update of the policy, and what the guards saw of it."""
+
+    update: Update
+    questions: int = 0
+    """Of its batch."""
+    dropped: int = 0
+    """Those that taught nothing: all attempts fared alike."""
+    length: float = 0.0
+    """Sampled tokens of a conversation."""
+    drift: float = 0.0
+    """KL from the policy last found good, nats a token."""
+    canary: tuple[bool, ...] = ()
+    """Which canary questions it answers; empty where nobody looked."""
+    good: bool = True
+    """Whether this policy is one to go back to. Where there are canary questions, only who looked
+    at them can say so."""
+    alarm: Alarm | None = None
+    seconds: float = 0.0
 
 
 class Buffer:
@@ -153,6 +182,18 @@ class Buffer:
                 "UPDATE attempted SET batch = ? WHERE place = ?", [(batch, at) for (at,) in places]
             )
         return len(places)
+
+    def note(self, learned: Learned) -> None:
+        """Notes an update; the last word on it counts."""
+        row = (learned.update.version, encode(learned))
+        with self._file.writing() as db:
+            db.execute("INSERT OR REPLACE INTO learned VALUES (?, ?)", row)
+
+    def learned(self) -> tuple[Learned, ...]:
+        """Every update, in order."""
+        with self._file.reading() as db:
+            rows = db.execute("SELECT body FROM learned ORDER BY batch").fetchall()
+        return tuple(self._read(row[0], Learned) for row in rows)
 
     def batch(self, number: int) -> tuple[Sample, ...]:
         """The samples of a batch, question by question."""

@@ -36,6 +36,8 @@ class Limits(Noun, frozen=True, forbid_unknown_fields=True):
     """The share of its first entropy that a policy must keep."""
     length: float = 0.5
     """How much longer or shorter replies may become, as a share."""
+    canary_every: int = 10
+    """Updates between two looks at the canary questions."""
     canary_points: float = 0.03
     """A drop that counts when it is seen twice in a row."""
     p: float = 0.05
@@ -51,8 +53,10 @@ class Limits(Noun, frozen=True, forbid_unknown_fields=True):
         shares = (self.margin, self.per_source, self.entropy, self.p, self.audit)
         if not all(0 <= share <= 1 for share in shares) or self.per_source == 0:
             raise ValueError("margin, per_source, entropy, p and audit are shares, 0 to 1")
-        if self.stale < 0 or self.kl <= 0 or self.length <= 0 or self.audited < 2:
-            raise ValueError("stale is 0 or more, audited 2 or more; kl and length are positive")
+        if self.stale < 0 or min(self.kl, self.length, self.canary_every) <= 0 or self.audited < 2:
+            raise ValueError(
+                "stale is 0 or more, audited 2 or more; kl, length and canary_every are positive"
+            )
 
 
 class Alarm(Noun, frozen=True):
@@ -111,6 +115,12 @@ def collapsed(
         told = f"replies were {before:.0f} tokens long and are {now:.0f}"
         return Alarm(guard="length", told=told, action="freeze")
     return None
+
+
+def as_good(good: Sequence[bool], now: Sequence[bool], limits: Limits) -> bool:
+    """Whether a policy answers about as many canary questions as the last good one, so that it may
+    stand in its place."""
+    return _share(good) - _share(now) <= limits.canary_points + _ROUNDING
 
 
 def worse(

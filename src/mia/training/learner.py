@@ -29,7 +29,7 @@ from mia.models.torch_sampler import Request, Sampler
 from mia.models.trees import laid_out, shares
 from mia.training.batches import Part, Row, parts_of, rows_of
 from mia.training.grpo import Groups
-from mia.training.loss import Loss, grpo_loss, token_logprobs
+from mia.training.loss import Loss, grpo_loss, k3, token_logprobs
 from mia.training.presets import Preset
 from mia.training.samples import Sample
 from mia.types import Noun
@@ -74,6 +74,7 @@ class Learner:
             raise InputError(f"the adapter in {begins} has nothing to train")
         self._masters = [p.detach().float().clone() for p in self._weights]
         self._began = [p.clone() for p in self._masters]
+        self._good = [p.clone() for p in self._masters]
         self._optimiser = self._torch.optim.AdamW(
             self._masters, lr=preset.learning_rate, weight_decay=preset.weight_decay
         )
@@ -140,6 +141,34 @@ class Learner:
             losses.append(Loss(said, len(of), 0.0, 0.0, 0.0, float(entropy_K[of_M].mean())))
         return self._stepped(losses, len(samples), len(rows))
 
+    def found_good(self) -> None:
+        """Remembers the policy as it is: what to go back to, and to measure drift from."""
+        with self._torch.no_grad():
+            for good, master in zip(self._good, self._masters, strict=True):
+                good.copy_(master)
+
+    def go_back(self) -> None:
+        """The policy is again what was last found good. The optimiser forgets where it was going;
+        the version stays, since it counts updates."""
+        with self._torch.no_grad():
+            for master, good in zip(self._masters, self._good, strict=True):
+                master.copy_(good)
+        self._optimiser.state.clear()
+        self._publish()
+
+    def drift(self, samples: Sequence[Sample]) -> float:
+        """The KL of the policy from the one last found good, nats a token, estimated on what was
+        sampled (k3)."""
+        apart, count = 0.0, 0
+        for part in self._parts(rows_of([(sample, 1.0) for sample in samples])):
+            with self._torch.no_grad():
+                now_K, _ = self._logprobs(part)
+                with self._with(self._good):
+                    good_K, _ = self._logprobs(part)
+                apart += float(k3(now_K, good_K).sum())
+            count += len(part.tokens)
+        return apart / count if count else 0.0
+
     def _parts(self, rows: Sequence[Row]) -> Iterator[Part]:
         return parts_of(rows, self._preset.batch_tokens, self._most)
 
@@ -147,7 +176,7 @@ class Learner:
         preset = self._preset
         reference_K = None
         if preset.kl_weight:  # first, since weights must not change under a gradient
-            with self._torch.no_grad(), self._as_it_began():
+            with self._torch.no_grad(), self._with(self._began):
                 reference_K, _ = self._logprobs(part)
         logprobs_K, entropy_K = self._logprobs(part)
         longest = max(len(sample.tokens) for sample in part.samples)
@@ -251,11 +280,11 @@ class Learner:
                 weight.copy_(master)
 
     @contextmanager
-    def _as_it_began(self) -> Generator[None]:
-        """The policy with the weights that the run began with."""
+    def _with(self, others: Sequence[Any]) -> Generator[None]:
+        """The policy with other weights."""
         with self._torch.no_grad():
-            for began, weight in zip(self._began, self._weights, strict=True):
-                weight.copy_(began)
+            for other, weight in zip(others, self._weights, strict=True):
+                weight.copy_(other)
         try:
             yield
         finally:
@@ -273,6 +302,7 @@ class Learner:
             "version": self.version,
             "masters": self._masters,
             "began": self._began,
+            "good": self._good,
             "optimiser": self._optimiser.state_dict(),
             "base": self._base.origin.sha256,
         }
@@ -303,7 +333,8 @@ class Learner:
             raise InputError(f"the checkpoint in {folder} is of another base; take another --name")
         self.version = state["version"]
         with self._torch.no_grad():
-            for name, own in (("masters", self._masters), ("began", self._began)):
+            every = {"masters": self._masters, "began": self._began, "good": self._good}
+            for name, own in every.items():
                 for master, saved in zip(own, state[name], strict=True):
                     master.copy_(saved)
         self._optimiser.load_state_dict(state["optimiser"])

@@ -20,31 +20,34 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from mia.captioner import Captioner
+from mia.errors import JudgeError, ModelError
 from mia.journal import RunRecord
+from mia.judge import Judge
 from mia.memory import Memory
 from mia.router import PlanMemory, Router
-from mia.training.buffer import Buffer, Kept, Outcome
+from mia.training.buffer import Buffer, Kept, Learned, Outcome
 from mia.training.collect import prepared
 from mia.training.exercises import Exercise
 from mia.training.exploring import Explored, explore, selections
 from mia.training.grpo import advantages
+from mia.training.guards import (
+    Alarm,
+    Limits,
+    as_good,
+    collapsed,
+    contradicted,
+    drifted,
+    fresh,
+    sure,
+    worse,
+)
 from mia.training.learner import Learner, Update
 from mia.training.presets import Preset
-from mia.training.rollouts import Actor, Attempt
+from mia.training.rollouts import Actor, Attempt, group
+from mia.training.samples import Sample
 from mia.types import Episode, Noun, Question, Usage, VerdictValue
 
 Watch = Callable[[Noun], None]
-
-
-class Learned(Noun, frozen=True, omit_defaults=False):
-    """One update of the policy."""
-
-    questions: int
-    """Of its batch."""
-    dropped: int
-    """Those that taught nothing: all attempts fared alike."""
-    update: Update
-    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,11 @@ class Online:
     learner: Learner | None
     checkpoint: Path
     """A folder."""
+    limits: Limits = field(default_factory=Limits)
+    canary: Sequence[Exercise] = ()
+    """Never learned from; with answers."""
+    audit: Judge | None = None
+    """Another judge, for a share of the answers."""
     _written: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     """The questions that have an episode, by run."""
 
@@ -73,15 +81,16 @@ class Online:
         raises."""
         if self.learner is not None:
             self.learner.restore(self.checkpoint)
+        await self._begin()
         for outcome, keep in self.buffer.unsettled():
             watch(await self._remember(outcome, keep))
         done = len(self.buffer.outcomes())
         for place in range(done, max(1, round(self.preset.epochs)) * len(stream)):
-            self._update(watch, partial=False)
+            await self._update(watch, partial=False)
             outcome, keep = await self._answer(stream, place)
             watch(await self._remember(outcome, keep))
-        self._update(watch, partial=False)
-        self._update(watch, partial=True)
+        await self._update(watch, partial=False)
+        await self._update(watch, partial=True)
 
     async def _answer(self, stream: Sequence[Question], place: int) -> tuple[Outcome, Kept]:
         epoch, at = divmod(place, len(stream))
@@ -113,11 +122,26 @@ class Online:
             rewards=tuple(one.parts.total if one.parts else None for one in explored.attempts),
             selections=selections(explored, f"{self.preset.seed} {place}"),
             reason=explored.choice.reason, version=version,
+            audited=await self._audited(explored.answer.rollout.episode, place),
             answering=ready.usage + answering, exploring=exploring, faults=ready.faults,
             answered=seconds, seconds=time.monotonic() - began,
         )  # fmt: skip
-        self.buffer.add(outcome, [s for one in explored.attempts for s in one.samples], keep)
+        sured = [one for one in explored.attempts if sure(one.rollout.episode, self.limits)]
+        self.buffer.add(outcome, [sample for one in sured for sample in one.samples], keep)
         return outcome, keep
+
+    async def _audited(self, episode: Episode, place: int) -> bool | None:
+        """What the other judge says of an answer, where it falls to its share."""
+        lot = random.Random(f"audit {self.preset.seed} {place}").random()
+        if self.audit is None or lot >= self.limits.audit or episode.final_plan is None:
+            return None
+        try:
+            verdict = await self.audit.judge(episode.question, episode.final_plan, episode.final)
+        except (JudgeError, ModelError):
+            return None
+        if verdict.value is VerdictValue.UNKNOWN:
+            return None
+        return verdict.value is VerdictValue.CORRECT
 
     async def _write_down(self, run: str, episode: Episode) -> None:
         """What was answered before a kill stands."""
@@ -142,21 +166,91 @@ class Online:
         self.buffer.settle(settled)
         return settled
 
-    def _update(self, watch: Watch, *, partial: bool) -> None:
-        """Updates the policy where a batch is full, or holds anything at all."""
-        learner = self.learner
-        if learner is None:
+    async def _update(self, watch: Watch, *, partial: bool) -> None:
+        """Updates the policy where a batch is full, or holds anything at all, unless a guard froze
+        learning."""
+        learner, before = self.learner, self.buffer.learned()
+        if learner is None or any(_froze(each) for each in before):
             return
         began, number = time.monotonic(), learner.version + 1
         questions = self.buffer.form(number, self.preset.questions, partial=partial)
         if not questions:
             return
-        samples = self.buffer.batch(number)
+        samples = fresh(self.buffer.batch(number), learner.version, self.limits)
         known = advantages(samples)
         update = learner.update(samples, known)
+        learned = Learned(
+            update=update, questions=questions, dropped=known.dropped, length=_length(samples),
+            drift=learner.drift(samples),
+        )  # fmt: skip
+        if number % self.limits.canary_every == 0:
+            learned = replace(learned, canary=await self._canary())
+        alarm = self._alarm(learned, before)
+        good = alarm is None and self._good(learned, before)
+        if good:
+            learner.found_good()
+        elif alarm is not None and alarm.action == "roll back":
+            learner.go_back()
         learner.save(self.checkpoint)
-        seconds = time.monotonic() - began
-        watch(Learned(questions=questions, dropped=known.dropped, update=update, seconds=seconds))
+        learned = replace(learned, good=good, alarm=alarm, seconds=time.monotonic() - began)
+        self.buffer.note(learned)
+        watch(learned)
+
+    def _good(self, now: Learned, before: Sequence[Learned]) -> bool:
+        """Whether a policy is one to go back to."""
+        looks = [each for each in before if each.canary and each.good]
+        if not looks:
+            return True
+        return bool(now.canary) and as_good(looks[-1].canary, now.canary, self.limits)
+
+    def _alarm(self, now: Learned, before: Sequence[Learned]) -> Alarm | None:
+        """What the guards say, the gravest first."""
+        told = [each for each in (*before, now) if each.update.samples]
+        audits = [each for each in self.buffer.outcomes() if each.audited is not None]
+        alarms = (
+            _lost(now, before, self.limits),
+            drifted(now.drift, self.limits),
+            collapsed(
+                [each.update.entropy for each in told], [each.length for each in told], self.limits
+            ),
+            contradicted(
+                [each.selections.router is True for each in audits],
+                [each.audited is True for each in audits],
+                self.limits,
+            ),
+        )
+        return next((alarm for alarm in alarms if alarm is not None), None)
+
+    async def _canary(self) -> tuple[bool, ...]:
+        """Which canary questions the policy answers, always taking the likeliest token."""
+        groups = await group(self.actor, self.canary, attempts=1, seed="canary", temperature=0.0)
+        verdicts = [one.rollout.episode.verdict.value for (one,) in groups]
+        return tuple(value is VerdictValue.CORRECT for value in verdicts)
+
+    async def _begin(self) -> None:
+        """Looks at the canary questions before anything is learned."""
+        if self.learner is None or self.learner.version or self.buffer.learned():
+            return
+        if self.canary:
+            nothing = Update(version=0, samples=0, rows=0, tokens=0)
+            self.buffer.note(Learned(update=nothing, canary=await self._canary()))
+
+
+def _froze(learned: Learned) -> bool:
+    return learned.alarm is not None and learned.alarm.action == "freeze"
+
+
+def _length(samples: Sequence[Sample]) -> float:
+    return sum(sum(sample.mask) for sample in samples) / len(samples) if samples else 0.0
+
+
+def _lost(now: Learned, before: Sequence[Learned], limits: Limits) -> Alarm | None:
+    """Whether the canary questions say that the policy got worse since it was last found good."""
+    looks = [each for each in before if each.canary]
+    good = [each.canary for each in looks if each.good]
+    if not now.canary or not good:
+        return None
+    return worse(good[-1], None if looks[-1].good else looks[-1].canary, now.canary, limits)
 
 
 def _kept(explored: Explored, seed: str) -> Kept:
