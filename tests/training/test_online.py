@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +20,7 @@ from mia.judge import Judge
 from mia.judges.exact_match import ExactMatch
 from mia.memories.none import NoPlanMemory
 from mia.memory import Memory
-from mia.model import Message, Model, Reply
+from mia.model import GREEDY, Message, Model, Reply, Sampling
 from mia.router import PairRemembered
 from mia.routers.by_likeness import ByLikeness
 from mia.solve import Team
@@ -30,15 +31,17 @@ from mia.training.guards import Limits
 from mia.training.learner import Learner
 from mia.training.lockstep import Lockstep
 from mia.training.online import Online
-from mia.training.policy_model import Transcript
-from mia.training.rewards import Parts, Reward, Rollout, Said, planner_reward
+from mia.training.rewards import Parts, Reward, Rollout, planner_reward
 from mia.training.rollouts import Actor, Voice, group, sampled
+from mia.training.voices import asked
 from mia.types import (
     Episode,
     Noun,
+    Plan,
     Question,
     Recollection,
     Remembered,
+    Trajectory,
     Verdict,
     VerdictValue,
 )
@@ -221,17 +224,21 @@ async def test_epochs_ask_again_and_what_is_left_at_the_end_is_learned_too(desk:
 
 async def test_without_weights_of_ours_memory_learns_all_the_same(desk: Desk) -> None:
     class Guesses(Model):
-        """Plans for a letter that depends on the attempt."""
+        """Plans for another letter each time."""
 
-        def __init__(self, transcript: Transcript, seed: int) -> None:
-            self._transcript, self._letter = transcript, "abcd"[(seed >> 6) % 4]
+        def __init__(self) -> None:
+            self.heat: set[float] = set()
+            self._letters = itertools.cycle("abcd")
 
-        async def reply(self, messages: Sequence[Message], **_: object) -> Reply:
-            text = self._letter if len(messages) == 1 else "no"
-            self._transcript.replies.append(Said(stage=self._transcript.stage, text=text))
-            return Reply(text=text)
+        async def reply(
+            self, messages: Sequence[Message], *, sampling: Sampling = GREEDY, **_: object
+        ) -> Reply:
+            self.heat.add(sampling.temperature)
+            return Reply(text=next(self._letters) if len(messages) == 1 else "no")
 
-    assert await desk.learn(voice=lambda transcript, _, seed: Guesses(transcript, seed)) is None
+    model = Guesses()
+    assert await desk.learn(voice=asked(model), temperature=0.9) is None
+    assert model.heat == {0.9} and all(None not in one.rewards for one in desk.outcomes())
     assert desk.updates() == [] and len(desk.outcomes()) == len(STREAM)
     assert desk.memory.kept and desk.pairs.couples
     assert not (desk.folder / "checkpoint").exists()
@@ -298,8 +305,8 @@ async def test_a_policy_that_answers_fewer_canary_questions_goes_back(
 
 async def test_an_audit_that_contradicts_the_judge_stops_learning(desk: Desk) -> None:
     class Contrary(ExactMatch):
-        async def judge(self, question: Question, *rest: Any) -> Verdict:
-            verdict = await super().judge(question, *rest)
+        async def judge(self, question: Question, plan: Plan, trajectory: Trajectory) -> Verdict:
+            verdict = await super().judge(question, plan, trajectory)
             right = verdict.value is VerdictValue.CORRECT
             return Verdict(
                 value=VerdictValue.INCORRECT if right else VerdictValue.CORRECT, judge="contrary"
@@ -319,8 +326,8 @@ async def test_verdicts_that_are_not_sure_teach_nothing(desk: Desk) -> None:
     other.folder.mkdir()
 
     class Doubts(ExactMatch):
-        async def judge(self, question: Question, *rest: Any) -> Verdict:
-            return replace(await super().judge(question, *rest), confidence=0.5)
+        async def judge(self, question: Question, plan: Plan, trajectory: Trajectory) -> Verdict:
+            return replace(await super().judge(question, plan, trajectory), confidence=0.5)
 
     await other.learn(judge=Doubts())
     assert sure > 0 and sum(one.update.samples for one in other.updates()) == 0
