@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import collections
+import copy
 import json
 import math
 import random
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +175,13 @@ def test_equal_seeds_draw_equally_whoever_draws_beside_them(small: Any) -> None:
     assert [one.ids for one in other] != [one.ids for one in together]
 
 
+def test_equal_seeds_draw_equally_on_the_device_that_is_here(small: Any) -> None:
+    elsewhere = copy.deepcopy(small).to(device_of())
+    requests = [request([at % 7 + 1], at) for at in range(20)]
+    drawn = [[one.ids for one in sampler(model)(requests)] for model in (small, elsewhere)]
+    assert drawn[0] == drawn[1]
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
 def test_what_many_seeds_draw_is_what_the_model_says(small: Any, temperature: float) -> None:
     count, prompt = 6000, (3, 1, 4)
@@ -305,10 +314,39 @@ def test_a_template_that_cannot_be_trained_with_is_refused(template: str | None,
         TokenizerChat(chatml(template=template), 100)
 
 
-def test_a_template_that_changes_what_was_said_is_refused() -> None:
-    quiet = CHATML.replace("{{ m['content'] }}", "{{ '' if not loop.last else m['content'] }}")
+@pytest.mark.parametrize("remembers", [1, 2, 3])
+def test_a_template_that_changes_what_was_said_is_refused(remembers: int) -> None:
+    kept = f"{{{{ m['content'] if loop.revindex <= {remembers} else '' }}}}"
+    forgets = CHATML.replace("{{ m['content'] }}", kept)
     with pytest.raises(ModelError, match="changes what was said before"):
-        TokenizerChat(chatml(template=quiet), 100)
+        TokenizerChat(chatml(template=forgets), 100)
+
+
+def published(name: str) -> str:
+    """A chat template as its makers have it: TRL brings them."""
+    spec = find_spec("trl")
+    assert spec is not None and spec.origin is not None
+    return (Path(spec.origin).parent / "chat_templates" / f"{name}.jinja").read_text("utf-8")
+
+
+PUBLISHED = ["qwen2_5", "qwen3", "qwen3_instruct_2507", "qwen3_training", "qwen3_5_nothink",
+             "qwen3_5_think", "qwen3_6", "qwen3_8"]  # fmt: skip
+TOLD = ["and then?", "<tool_response>\nthe cat\n</tool_response>"]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+@given(told=st.lists(st.sampled_from(TOLD), min_size=1, max_size=3))
+@settings(deadline=None, max_examples=20)
+def test_published_templates_go_on_after_a_turn_as_they_would_in_the_whole(
+    name: str, told: list[str]
+) -> None:
+    chat = TokenizerChat(chatml(template=published(name)), 100)
+    asks, replies = Message(role="user", content="the user"), Message(role="assistant", content="t")
+    said = [each for text in told for each in (Message(role="user", content=text), replies)]
+    further, whole = chat.further(said[:-1]), chat.opening((asks, replies, *said[:-1]))
+    assert chat.text(further).startswith("\nuser\n" + told[0])
+    assert further == whole[-len(further) :]
+    assert chat.text(whole[: -len(further)]).endswith("t") and whole[-len(further) - 1] == chat.end
 
 
 def test_a_base_is_known_by_its_weights(tiny_base: Path, tmp_path: Path) -> None:

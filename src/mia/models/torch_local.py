@@ -14,6 +14,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,15 @@ from mia.types import Noun
 
 _ORIGIN = "mia_base.json"
 _WEIGHTS = ("*.safetensors", "*.bin")
-_PROBE = (Message(role="user", content="a"), Message(role="assistant", content="b"))
+_SPOKEN, _HEARD = "spoken", "heard"
+_PROBE = (Message(role="user", content="a"), Message(role="assistant", content=_SPOKEN))
+_FOLLOWING = tuple(
+    Message(role="user", content=content)
+    for content in (_HEARD, f"<tool_response>\n{_HEARD}\n</tool_response>")
+)
+"""What may be said after an assistant's turn. Where it is a tool's output, some templates count the
+turn as still under way, and show it with its thoughts."""
+_CHANGES = "this chat template changes what was said before; it cannot be trained"
 
 
 class Origin(Noun, frozen=True):
@@ -144,12 +153,9 @@ class TokenizerChat:
         added = {str(one) for one in tokenizer.added_tokens_decoder.values() if one.special}
         specials = sorted({*tokenizer.all_special_tokens, *added}, key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, specials)))
-        self._before = self._rendered(_PROBE, opens=False)
-        self._cut = self._before.rfind(tokenizer.eos_token) + len(tokenizer.eos_token)
-        if self._cut < len(tokenizer.eos_token) or not self._after(_PROBE[:1]):
-            raise ModelError(
-                "the chat template does not end an assistant's turn with its end token"
-            )
+        self._heads = tuple(map(self._head, _FOLLOWING))
+        for first, later in product(_FOLLOWING, _FOLLOWING):
+            self._after((first, _PROBE[1], later))  # refuses what does not stay as it is
 
     def opening(self, messages: Sequence[Message]) -> list[int]:
         """A whole conversation, up to where the assistant begins to speak."""
@@ -169,11 +175,25 @@ class TokenizerChat:
 
     def _after(self, messages: Sequence[Message]) -> str:
         whole = self._rendered((*_PROBE, *messages), opens=True)
-        if whole[: self._cut] != self._before[: self._cut]:
+        for head in self._heads:
+            if whole.startswith(head):
+                return whole[len(head) :]
+        raise ModelError(_CHANGES)
+
+    def _head(self, following: Message) -> str:
+        """A conversation up to the token that ends the assistant's turn, as it stands once this
+        follows: a turn that is the last one may be shown differently."""
+        whole = self._rendered((*_PROBE, following), opens=False)
+        heard = whole.rfind(_HEARD)
+        spoken = whole.rfind(_SPOKEN, 0, max(heard, 0))
+        if spoken < 0:
+            raise ModelError(_CHANGES)
+        end = whole.find(self._tokenizer.eos_token, spoken, heard)
+        if end < 0:
             raise ModelError(
-                "this chat template changes what was said before; it cannot be trained"
+                "the chat template does not end an assistant's turn with its end token"
             )
-        return whole[self._cut :]
+        return whole[: end + len(self._tokenizer.eos_token)]
 
     def _rendered(self, messages: Sequence[Message], *, opens: bool) -> str:
         said = [{"role": message.role, "content": self._plain(message)} for message in messages]

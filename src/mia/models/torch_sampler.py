@@ -163,12 +163,13 @@ def _draw(torch: Any, logits_KV: Any, rows: Sequence[_Row]) -> tuple[Any, Any]:
     """A token a row and its logprob: the likeliest at temperature 0, else by the inverse of the
     cumulated distribution at the row's next number."""
     device = logits_KV.device
+    exact = "cpu" if device.type == "mps" else device  # MPS has no numbers of 64 bits
     warmth_K1 = torch.tensor([[row.temperature or 1.0] for row in rows], device=device)
     logprobs_KV = torch.log_softmax(logits_KV.float() / warmth_K1, dim=-1)
-    sums_KV = logprobs_KV.double().exp().cumsum(dim=-1)
-    chance_K1 = torch.tensor([[row.chance()] for row in rows], dtype=torch.double, device=device)
+    sums_KV = logprobs_KV.to(exact).double().exp().cumsum(dim=-1)
+    chance_K1 = torch.tensor([[row.chance()] for row in rows], dtype=torch.double, device=exact)
     drawn_K = torch.searchsorted(sums_KV, chance_K1 * sums_KV[:, -1:], right=True)[:, 0]
-    drawn_K = drawn_K.clamp(max=logits_KV.shape[-1] - 1)
+    drawn_K = drawn_K.clamp(max=logits_KV.shape[-1] - 1).to(device)
     greedy_K = torch.tensor([row.temperature <= 0 for row in rows], device=device)
     ids_K = torch.where(greedy_K, logits_KV.argmax(dim=-1), drawn_K)
     return ids_K, logprobs_KV.gather(-1, ids_K[:, None])[:, 0]

@@ -8,13 +8,24 @@ from __future__ import annotations
 
 import math
 import time
+from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace
 
 from mia.errors import ModelError
-from mia.model import GREEDY, Message, Policy, Reply, Sampling, Shape, ToolSpec
+from mia.model import (
+    GREEDY,
+    Generation,
+    Message,
+    Policy,
+    Reply,
+    Sampling,
+    Shape,
+    ToolSpec,
+    asked_before,
+)
 from mia.training.rewards import Said, Stage
 from mia.training.samples import Call
 from mia.types import Usage
@@ -52,6 +63,15 @@ class Chat(Protocol):
         ...
 
 
+class Spoken(NamedTuple):
+    """A reply that a conversation may go on from."""
+
+    asked: tuple[Message, ...]
+    prompt_ids: tuple[int, ...]
+    """Of what was asked, and of nothing else."""
+    call: Call
+
+
 class Transcript:
     """What a policy was asked and said in one episode."""
 
@@ -60,31 +80,46 @@ class Transcript:
         """What it is asked for now."""
         self.calls: list[Call] = []
         self.replies: list[Said] = []
-        self._asked: list[tuple[Message, ...]] = []
+        self._turns: list[Spoken] = []
 
     def add(self, messages: Sequence[Message], call: Call) -> None:
-        """Notes a call."""
+        """Notes a call. A reply to one that was refused stands in its place from then on."""
         self.calls.append(call)
         self.replies.append(Said(stage=self.stage, text=call.text))
-        self._asked.append(tuple(messages))
+        first = tuple(asked_before(messages))
+        if len(first) == len(messages):
+            self._turns.append(Spoken(first, call.prompt_ids, call))
+            return
+        same = [turn for turn in self._turns if turn.asked == first]
+        refused = _meant(same, messages[len(first)])
+        if refused is not None:
+            self._turns.remove(refused)
+            self._turns.append(Spoken(first, refused.prompt_ids, call))
 
-    def goes_on(self, messages: Sequence[Message], end: int) -> tuple[Call, int] | None:
-        """The call that these messages go on from, and how many of them it covers, its reply
-        included: the one whose words they have, or else, where a reply stands in them as its
-        reader understood it, the only one that was asked the same."""
-        asked_same: list[tuple[Call, int]] = []
-        for asked, call in zip(reversed(self._asked), reversed(self.calls), strict=True):
-            covered = len(asked) + 1
-            ended = call.response_ids[-1] == end
-            if not ended or len(messages) <= covered or tuple(messages[: len(asked)]) != asked:
-                continue
-            reply = messages[len(asked)]
-            if reply.role != "assistant":
-                continue
-            if reply.content == call.text:
-                return call, covered
-            asked_same.append((call, covered))
-        return asked_same[0] if len(asked_same) == 1 else None
+    def goes_on(self, messages: Sequence[Message]) -> Spoken | None:
+        """The turn that these messages go on from: of those that they begin with, and that were not
+        cut off, the one that covers most of them. Where several were asked the same, it is the one
+        whose words the messages have; None where that cannot be told."""
+        begun = [
+            turn
+            for turn in self._turns
+            if not turn.call.truncated
+            and len(messages) > len(turn.asked) + 1
+            and tuple(messages[: len(turn.asked)]) == turn.asked
+            and messages[len(turn.asked)].role == "assistant"
+        ]
+        covered = max((len(turn.asked) for turn in begun), default=0)
+        longest = [turn for turn in begun if len(turn.asked) == covered]
+        return _meant(longest, messages[covered]) if longest else None
+
+
+def _meant(turns: Sequence[Spoken], shown: Message) -> Spoken | None:
+    """Of turns that were asked the same, the latest with the words shown; or else, since a reply
+    may be shown as its reader understood it, the only one."""
+    quoted = [turn for turn in turns if turn.call.text == shown.content]
+    if quoted:
+        return quoted[-1]
+    return turns[0] if len(turns) == 1 else None
 
 
 class PolicyModel:
@@ -133,8 +168,8 @@ class PolicyModel:
             max_tokens=min(sampling.max_tokens, room),
         )
         seed = self._seed + len(self._transcript.calls)
-        generation = await self._policy.sample(prompt, drawn, seed)
-        text = self._chat.text(generation.ids)
+        sampled = await self._policy.sample(prompt, drawn, seed)
+        generation, text = self._up_to_a_stop(sampled, sampling.stop)
         self._transcript.add(
             messages,
             Call(
@@ -160,8 +195,26 @@ class PolicyModel:
         )
 
     def _prompt(self, messages: Sequence[Message]) -> list[int]:
-        before = self._transcript.goes_on(messages, self._chat.end)
+        before = self._transcript.goes_on(messages)
         if before is None:
             return self._chat.opening(messages)
-        call, covered = before
-        return [*call.prompt_ids, *call.response_ids, *self._chat.further(messages[covered:])]
+        said, further = before.call.response_ids, messages[len(before.asked) + 1 :]
+        ended = () if said[-1] == self._chat.end else (self._chat.end,)  # it came to a stop
+        return [*before.prompt_ids, *said, *ended, *self._chat.further(further)]
+
+    def _up_to_a_stop(self, sampled: Generation, stops: Sequence[str]) -> tuple[Generation, str]:
+        """What was sampled up to the token that completed a stop, and its text before the stop, as
+        endpoints give it. Nothing is learned from what a policy made up after it."""
+
+        def stopped(count: int) -> bool:
+            text = self._chat.text(sampled.ids[:count])
+            return any(stop in text for stop in stops)
+
+        if not stopped(len(sampled.ids)):
+            return sampled, self._chat.text(sampled.ids)
+        count = bisect_left(range(len(sampled.ids)), True, lo=1, key=stopped)
+        kept = replace(
+            sampled, ids=sampled.ids[:count], logprobs=sampled.logprobs[:count], truncated=False
+        )
+        text = self._chat.text(kept.ids)
+        return kept, text[: min(text.find(stop) for stop in stops if stop in text)]

@@ -49,6 +49,15 @@ async def test_ids_and_logprobs_are_those_that_were_sampled() -> None:
     assert drawn == {**DRAWN, "temperature": 0.7, "max_tokens": 9, "seed": 5}
 
 
+async def test_a_server_is_told_where_to_stop() -> None:
+    server = Server(Tokens([65, 66], [-0.5, -0.25], {}))
+    policy = ServerPolicy(server, "e", DRAWN, END)
+    await policy.sample((1,), Sampling(stop=("<tool_response>",)), 0)
+    await policy.sample((1,), Sampling(), 0)
+    (_, _, stopped), (_, _, plain) = server.asked
+    assert stopped["stop"] == ["<tool_response>"] and "stop" not in plain
+
+
 async def test_the_parameters_of_one_call_are_not_those_of_the_next() -> None:
     """verl's servers take them apart."""
     server, drawn = Server(Tokens([65], [-1.0], {})), dict(DRAWN)

@@ -42,6 +42,7 @@ class ServerPolicy(Policy):
                 "temperature": sampling.temperature,
                 "max_tokens": sampling.max_tokens,
                 "seed": seed,
+                **({"stop": list(sampling.stop)} if sampling.stop else {}),
             },
         )
         ids: tuple[int, ...] = tuple(output.token_ids)
