@@ -112,8 +112,8 @@ class Policy(Protocol):
     no text stands between."""
 
     async def sample(self, prompt_ids: Sequence[int], sampling: Sampling, seed: int) -> Generation:
-        """At least one token. Equal seeds draw equally; `sampling.stop` need not be looked at: whoever asks cuts. Raises
-        ModelError when nothing could be sampled."""
+        """At least one token. Equal seeds draw equally; `sampling.stop` need not be looked at:
+        whoever asks cuts. Raises ModelError when nothing could be sampled."""
         ...
 
 
