@@ -252,9 +252,18 @@ def test_when_the_money_is_spent_it_stops_and_can_go_on_with_more(tmp_path: Path
         return pay
 
     results = world.run(world.arm(), answered=purse(0.1))
-    assert len(results.arms[0].entries) == 5
+    assert len(results.arms[0].entries) == 5 and results.arms[0].size is None
     results = world.run(world.arm(), answered=purse(1.0))
     assert len(results.arms[0].entries) == len(IDS)
+    assert results.arms[0].size == Size(memories=len(IDS), bytes=1)
+
+
+def test_an_arm_at_its_end_is_not_fielded_again(tmp_path: Path) -> None:
+    first = World(tmp_path)
+    first.run(first.arm())
+    second = World(tmp_path)
+    assert second.run(second.arm(), second.arm("other", run="other")) and first.run(first.arm())
+    assert list(second.diaries) == ["other"]
 
 
 def test_an_evaluation_does_not_go_on_under_other_settings(tmp_path: Path) -> None:

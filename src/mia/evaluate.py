@@ -138,13 +138,22 @@ class Folder:
         self.memories.mkdir(parents=True, exist_ok=True)
         written = b"".join(encode(question) + b"\n" for question in questions)
         _write(self.path / _QUESTIONS, written)
-        _write(self.path / _HEAD, encode(evaluation))
+        self.keep(_HEAD, evaluation)
 
     def head(self) -> Evaluation:
         """Raises InputError when there is no evaluation, StoreError when it cannot be read."""
         if not self.begun:
             raise InputError(f"there is no evaluation {self.path.name!r}; see: mia eval --list")
-        return _read(self.path / _HEAD, Evaluation)
+        return self.kept(_HEAD, Evaluation)
+
+    def keep(self, name: str, noun: Noun) -> None:
+        """Writes a file of the folder, whole or not at all. Raises StoreError."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        _write(self.path / name, encode(noun))
+
+    def kept(self, name: str, kind: type[N]) -> N:
+        """What was kept under that name. Raises StoreError."""
+        return _read(self.path / name, kind)
 
     def questions(self) -> tuple[Question, ...]:
         """Raises StoreError when they cannot be read."""
@@ -158,25 +167,26 @@ class Folder:
         """Writes down what an arm's memory kept at its end."""
         _write(self._size(arm), encode(size))
 
+    def size(self, arm: Arm) -> Size | None:
+        """What an arm's memory kept at its end; None where that is not written. Raises
+        StoreError."""
+        path = self._size(arm)
+        return _read(path, Size) if path.exists() else None
+
     def results(self) -> Results:
         """All that is written. Raises InputError and StoreError."""
         evaluation = self.head()
         journal = self.journal()
         try:
             arms = tuple(
-                Done(
-                    arm,
-                    entries_of(arm, journal),
-                    _read(self._size(arm), Size) if self._size(arm).exists() else None,
-                )
-                for arm in evaluation.arms
+                Done(arm, entries_of(arm, journal), self.size(arm)) for arm in evaluation.arms
             )
         finally:
             journal.close()
         return Results(evaluation, self.questions(), arms)
 
     def _size(self, arm: Arm) -> Path:
-        return self.memories / f"{arm.method}-{arm.seed}.size.json"
+        return self.memories / f"{arm.run}.size.json"
 
 
 def _read(path: Path, kind: type[N]) -> N:
@@ -207,8 +217,8 @@ async def evaluate(
     answered: Answered,
 ) -> None:
     """Asks what has not been asked yet, on all arms at once, at most `concurrency` questions at a
-    time. `field` makes the contestant of an arm. Raises what a contestant or the journal raises; a
-    bad run is data on its episode."""
+    time. `field` makes the contestant of an arm that is not at its end. Raises what a contestant
+    or the journal raises; a bad run is data on its episode."""
     by_id = {question.id: question for question in questions}
     slots = asyncio.Semaphore(concurrency)
     stop = asyncio.Event()
@@ -223,7 +233,10 @@ async def evaluate(
             stop.set()
 
     async def whole(arm: Arm) -> None:
-        contestant = field(arm, journal.open_run(arm.run, _about(evaluation)))
+        record = journal.open_run(arm.run, _about(evaluation))
+        if _ended(arm, folder, journal):
+            return
+        contestant = field(arm, record)
         growing = _growing(arm, contestant)
         done = await _done(arm, contestant, growing, journal)
         for id in arm.order[:growing]:
@@ -233,6 +246,8 @@ async def evaluate(
             for id in arm.order[growing:]:
                 if id not in done:
                     group.create_task(one(arm, contestant.frozen, by_id[id]))
+        if stop.is_set():
+            return
         size = await asyncio.to_thread(contestant.size)
         if size is not None:
             folder.note_size(arm, size)
@@ -254,6 +269,14 @@ def entries_of(arm: Arm, journal: Journal) -> tuple[Entry, ...]:
     """What is written of an arm, in the order in which it asks."""
     written = {entry.episode.question.id: entry for entry in journal.entries(arm.run)}
     return tuple(written[id] for id in arm.order if id in written)
+
+
+def _ended(arm: Arm, folder: Folder, journal: Journal) -> bool:
+    """Whether nothing of an arm is left to do, so that it need not be fielded: its method may be a
+    file that is gone by then."""
+    entries = entries_of(arm, journal)
+    settled = all(entry.remembered is not None for entry in entries)
+    return settled and len(entries) == len(arm.order) and folder.size(arm) is not None
 
 
 async def _done(arm: Arm, contestant: Contestant, growing: int, journal: Journal) -> set[str]:

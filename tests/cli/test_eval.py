@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -117,7 +118,50 @@ def test_more_methods_may_join_but_not_other_questions(mia: Mia, home: Home) -> 
     assert mia(*asked(home, "--methods", "none,mia", "--limit", "4")).code == 0
     assert [len(done.entries) for done in results(home).arms] == [4, 4]
     said = mia(*asked(home, "--methods", "none", "--limit", "5"))
-    assert said.code == 2 and "begun with other questions or settings" in said.err
+    assert said.code == 2 and "begun with other questions;" in said.err
+    said = mia(*asked(home, "--methods", "none", "--limit", "4", "--judge", "reference"))
+    assert said.code == 2 and "begun with other settings" in said.err
+
+
+def test_what_was_asked_for_before_goes_on_and_is_told(mia: Mia, home: Home) -> None:
+    first = mia(*asked(home, "--methods", "none", "--limit", "2"))
+    assert "trial: 2 questions, methods none\n" in first.err and "asked for before" not in first.err
+    more = mia(*asked(home, "--methods", "closed", "--limit", "2"))
+    assert "trial: 2 questions, methods none, closed\nnone: asked for before" in more.err
+
+
+def test_arms_of_one_seed_have_one_order_and_of_one_name_one_warm_up(mia: Mia, home: Home) -> None:
+    command = ("--methods", "none,frozen", "--seed", "0,1", "--warm", "3")
+    assert mia(*asked(home, *command)).code == 0
+    said = mia(*asked(home, "--methods", "mia", "--seed", "1"))
+    assert said.code == 2 and "other orders of seed 1, by --warm" in said.err
+    said = mia(*asked(home, "--methods", "frozen", "--warm", "5"))
+    assert said.code == 2 and "other frozen, by its file or --warm" in said.err
+    assert len(results(home).arms) == 4
+
+
+@pytest.mark.parametrize("more", [("--methods", "mia"), ("--judge", "exact"), ("--name", "x")])
+def test_going_on_takes_nothing_that_would_ask_for_something_else(
+    mia: Mia, home: Home, more: tuple[str, ...]
+) -> None:
+    assert mia(*asked(home, "--methods", "none", "--limit", "1")).code == 0
+    said = mia("eval", "--resume", "trial", *more)
+    assert said.code == 2 and "--resume goes on with 'trial' as it was asked for" in said.err
+
+
+def test_a_command_that_cannot_be_read_is_named(mia: Mia, home: Home) -> None:
+    assert mia(*asked(home, "--methods", "none", "--limit", "1")).code == 0
+    (home.data / "evaluations" / "trial" / "command.json").write_text("{")
+    said = mia("eval", "--resume", "trial")
+    assert said.code == 5 and "command.json: " in said.err and said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("limit", "told"), [("1", False), ("8", True)])
+def test_a_spent_budget_is_told_where_there_was_more_to_ask(
+    mia: Mia, home: Home, limit: str, told: bool
+) -> None:
+    options = ("--methods", "mia", "--limit", limit, "--budget", "0")
+    assert ("the budget is spent" in mia(*asked(home, *options)).err) is told
 
 
 def test_a_method_of_ones_own_is_a_file_with_two_functions(
@@ -135,6 +179,53 @@ def test_a_method_of_ones_own_is_a_file_with_two_functions(
     texts = [[note.text for note in e.episode.recollection.notes] for e in done.entries]
     questions = [entry.episode.question.text for entry in done.entries]
     assert texts == [questions[max(0, at - 2) : at] for at in range(8)]
+    assert str(mine) not in said.err, "it goes by its name"
+
+
+def test_the_method_that_the_documents_show_works(mia: Mia, home: Home, tmp_path: Path) -> None:
+    mine, documents = tmp_path / "mine.py", Path(__file__).parents[2] / "docs"
+    (code,) = re.findall(r"```python\n(.*?)```", (documents / "evaluation.md").read_text(), re.S)
+    mine.write_text(code)
+    assert mia(*asked(home, "--methods", str(mine), "--limit", "4")).code == 0
+    (done,) = results(home).arms
+    told = [[note.text for note in e.episode.recollection.notes] for e in done.entries]
+    answered = [f"{e.episode.question.text} {e.episode.answer}" for e in done.entries]
+    assert told == [[], answered[:1], answered[:2], answered[1:3]]
+
+
+def test_nothing_is_written_beside_a_method_of_ones_own_and_at_its_end_it_may_go(
+    mia: Mia, home: Home, tmp_path: Path
+) -> None:
+    mine = tmp_path / "ideas" / "mine.py"
+    mine.parent.mkdir()
+    mine.write_text("def recall(question):\n    return []\ndef remember(episode):\n    pass\n")
+    command = ("--methods", f"none,{mine}", "--limit", "2")
+    assert mia(*asked(home, *command)).code == 0
+    assert not list(mine.parent.glob("*.json"))
+    mine.unlink()
+    assert mia("eval", "--resume", "trial").code == 0
+    assert mia(*asked(home, "--methods", "none,mia", "--limit", "2")).code == 0
+    assert [len(done.entries) for done in results(home).arms] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (None, "there is no file"),
+        ("def recall(question)", "cannot be loaded: expected ':'"),
+        ("def recall(question): return []", "should have a function remember(episode)"),
+    ],
+)
+def test_a_method_of_ones_own_that_cannot_be_run_is_no_part_of_the_evaluation(
+    mia: Mia, home: Home, tmp_path: Path, code: str | None, reason: str
+) -> None:
+    mine = tmp_path / "mine.py"
+    if code is not None:
+        mine.write_text(code)
+    said = mia(*asked(home, "--methods", f"none,{mine}", "--limit", "1"))
+    assert said.code == 2 and reason in said.err and said.err.count("\n") == 1
+    assert mia(*asked(home, "--methods", "none", "--limit", "1")).code == 0
+    assert [done.arm.method for done in results(home).arms] == ["none"]
 
 
 @pytest.mark.parametrize(
@@ -143,6 +234,7 @@ def test_a_method_of_ones_own_is_a_file_with_two_functions(
         (("--methods", "nine"), "there is no method 'nine'; there are none, rag"),
         (("--methods", "mia,frozen"), "say how long it is, with --warm"),
         (("--judge", "me"), "there is no judge 'me'; there are auto, exact"),
+        (("--methods", ","), "--methods names none"),
         (("--seed", "one"), "--seed takes numbers"),
         (("--name", "../up"), "is no name"),
         (("--order", "nowhere.jsonl"), "no order of questions at"),
@@ -167,3 +259,4 @@ def test_what_there_is_is_listed(mia: Mia, home: Home) -> None:
     listed = json.loads(mia("eval", "--list", "--json").out)
     assert listed["evaluations"] == ["trial"]
     assert "mia" in listed["methods"]
+    assert "evaluations: trial" in mia("eval", "--list").out

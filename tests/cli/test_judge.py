@@ -105,6 +105,7 @@ def test_a_judge_without_an_endpoint_is_refused(mia: Mia, home: Home) -> None:
     home.config.write_text(f'home = "{home.data}"\n')
     said = mia("judge", "calibrate", "--judge", "panel")
     assert (said.code, said.out) == (2, "") and "needs an endpoint" in said.err
+    assert said.err.count("\n") == 1
 
 
 def test_the_figures_of_one_judge_survive_the_next_ones_failure(mia: Mia, home: Home) -> None:
@@ -134,6 +135,15 @@ def test_rows_of_ones_own_are_judged_and_a_wrong_line_is_named(mia: Mia, tmp_pat
         file.write('{"question": "Why?"}\n')
     said = mia("judge", "calibrate", "--rows", str(path))
     assert said.code == 2 and f"{path} line 4" in said.err
+
+
+def test_a_judge_that_errs_nowhere_is_said_to(mia: Mia, tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text(
+        '{"question": "Where?", "answers": ["Rome"], "answer": "Rome", "label": "correct"}'
+    )
+    said = mia("judge", "calibrate", "--judge", "exact", "--rows", str(path), "--show")
+    assert "exact: every verdict is as labelled" in lines(said.out)
 
 
 @pytest.fixture

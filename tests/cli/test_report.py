@@ -119,6 +119,7 @@ def test_runs_are_put_beside_each_other(mia: Mia, home: Home) -> None:
 def test_a_name_that_nothing_has_is_told(mia: Mia, evaluated: Results, name: str) -> None:
     said = mia("report", name)
     assert said.code == 2 and f"neither an evaluation nor a run {name!r}" in said.err
+    assert "mia eval --list" in said.err and "mia stream" in said.err
 
 
 def test_a_baseline_that_did_not_take_part_is_told(mia: Mia, evaluated: Results) -> None:

@@ -45,6 +45,7 @@ def entry(
     usage: Usage = Usage(),
     remembering: Usage = Usage(),
     seconds: float = 0.0,
+    judge: str = "exact_match",
 ) -> Entry:
     """An episode: right ones answer with the gold, wrong ones otherwise, unknown ones failed."""
     if answer is None:
@@ -59,7 +60,7 @@ def entry(
         question=question,
         recollection=recollection,
         trajectory=run,
-        verdict=Verdict(value=value, judge="none" if value is UNKNOWN else "exact_match"),
+        verdict=Verdict(value=value, judge="none" if value is UNKNOWN else judge),
         seconds=seconds,
         started="2026-01-01T00:00:00.000+00:00",
     )

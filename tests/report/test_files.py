@@ -244,6 +244,24 @@ def test_names_in_other_letters_are_drawn_without_a_warning() -> None:
     assert "記憶 $5" in drawn[0].svg
 
 
+def test_of_methods_that_are_level_none_is_called_the_highest() -> None:
+    asked = questions(3)
+    level = results(asked, scored("mia", asked, "+-+"), scored("rag", asked, "-++"))
+    alone = results(asked, scored("mia", asked, "+-+"), scored("rag", asked, "--+"))
+    assert "The highest is 0.667, of mia, rag." in figures(summarise(level))[0].alt
+    assert "The highest is mia with 0.667" in figures(summarise(alone))[0].alt
+
+
+def test_how_it_came_about_stands_last_and_long_settings_are_folded(tmp_path: Path) -> None:
+    asked, long = questions(1), f'"{"x" * 300}"'
+    made = results(asked, scored("mia", asked, "+"))
+    made = made._replace(evaluation=replace(made.evaluation, settings=long))
+    written = write(report_of(made), tmp_path)
+    page, told = read(written.page), read(written.markdown)
+    assert "<details><summary>302 characters</summary>" in page and page.count("<details>") == 1
+    assert told.index("## How right") < told.index("## How this came about") < told.index(long)
+
+
 def test_costs_far_apart_have_a_scale_in_plain_numbers() -> None:
     asked = questions(2)
     arms = [

@@ -97,7 +97,9 @@ def test_methods_are_compared_over_the_questions_that_both_have() -> None:
     assert (mia.better, mia.worse, mia.p) == (1, 0, 1.0)
     assert (rag.pairs, rag.difference, rag.better, rag.p) == (4, 0.75, 3, mcnemar(3, 0))
     assert (mia.p_holm, rag.p_holm) == holm((mia.p, rag.p))
-    assert "mia is not at its end: 2 of 4. Only those compare." in summary.cautions
+    assert summary.cautions == (
+        "mia is not at its end: 2 of 4 answers are there, and it is compared over those alone.",
+    )
 
 
 def test_methods_without_a_common_question_are_compared_with_nobody() -> None:
@@ -202,14 +204,31 @@ def test_families_are_told_apart_and_questions_without_one_left_out() -> None:
 def test_evaluations_beside_each_other_share_questions_and_keep_their_names() -> None:
     more = (*questions(6),)
     first = results(ASKED, scored("none", ASKED, "++--"), scored("mia", ASKED, "+++-"), name="one")
-    other = results(more, scored("mia", more, "------"), name="two", judge="panel")
+    panel = [entry(question, WRONG, judge="panel") for question in more]
+    other = results(more, done("mia", more, panel), name="two")
     summary = report_of(first, [other]).summary
     assert [each.method for each in summary.rows] == ["none", "mia", "mia (two)"]
     assert summary.questions == 4
     assert (row(summary, "mia (two)").asked, row(summary, "mia (two)").done) == (4, 4)
     assert summary.comparisons[1].difference == -0.5
-    assert "The evaluations differ in their judges." in summary.cautions
+    assert summary.cautions == ("The evaluations differ in their judges.",)
     assert [head.name for head in summary.evaluations] == ["one", "two"]
+
+
+def test_evaluations_differ_in_what_is_known_of_them_and_a_run_tells_little() -> None:
+    first = results(ASKED, scored("none", ASKED, "++--"), name="one", judge="auto")
+    second = results(ASKED, scored("mia", ASKED, "+++-"), name="two")
+    other = second._replace(evaluation=replace(second.evaluation, version="0.2.0"))
+    assert report_of(first, [other]).summary.cautions == (
+        "The evaluations differ in their versions of MIA.",
+    )
+    run = second._replace(
+        evaluation=replace(second.evaluation, settings="", machine="", version="")
+    )
+    assert report_of(first, [run]).summary.cautions == (
+        "Settings, version of MIA and machine are not known of two.",
+    )
+    assert report_of(run).summary.cautions == ()
 
 
 def test_a_plain_run_keeps_its_name_unless_a_method_has_it() -> None:

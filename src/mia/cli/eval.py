@@ -6,7 +6,8 @@ import hashlib
 import os
 import platform
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -26,13 +27,16 @@ from mia.datasets.named import Data, named
 from mia.datasets.order import read_order
 from mia.errors import ConfigError, InputError
 from mia.evaluate import Arm, Evaluation, Folder
+from mia.memories.own import Own
 from mia.methods import ABLATION, BASELINES, METHODS, Field, check, method
 from mia.models.shared import Replies
+from mia.report.scores import label
 from mia.team import House
 from mia.types import Noun, Question, encode
 
 JUDGES = ("auto", "exact", "reference", "panel")
 _GROUPS = {"baselines": BASELINES, "ablation": ABLATION}
+_COMMAND = "command.json"
 
 
 class Command(Noun, frozen=True):
@@ -121,16 +125,23 @@ def eval_(
     if list_:
         _list(shelf, as_json)
         return
+    command = Command(
+        data=_absolute(data) if data else "", methods=_methods(methods), limit=limit,
+        seeds=_seeds(seeds), order=order if order == "file" else str(Path(order).resolve()),
+        warm=warm, judge=judge, corpus=_absolute(str(corpus)) if corpus else None, web=web,
+    )  # fmt: skip
     if resume is not None:
-        command = _command(Folder(shelf / resume))
-    elif data is not None:
-        command = Command(
-            data=_absolute(data), methods=_methods(methods), limit=limit, seeds=_seeds(seeds),
-            order=order if order == "file" else str(Path(order).resolve()), warm=warm, judge=judge,
-            corpus=_absolute(str(corpus)) if corpus else None, web=web,
-        )  # fmt: skip
-    else:
-        raise InputError("say what to ask: --data mini (or --resume NAME); see: mia eval --list")
+        kept = _command(Folder(shelf / resume))
+        if name or command != Command(data=""):
+            raise InputError(
+                f"--resume goes on with {resume!r} as it was asked for; to add methods or seeds to"
+                " it, give the whole command with --name"
+            )
+        command = kept
+    elif not data:
+        raise InputError(
+            "say what to ask: --data questions.jsonl (or --resume NAME); see: mia eval --list"
+        )
     _run(loaded, shelf, command, resume or name, concurrency, budget, as_json)
 
 
@@ -152,41 +163,47 @@ def _run(
         asking = _asked(command, data, house)
         questions, evaluation = asking.questions, _evaluation(command, asking, house, name)
         folder = Folder(shelf / evaluation.name)
-        evaluation = _begun(folder, evaluation, command, questions)
+        _check_files(folder, evaluation)
         if demo_only(house):
             note(f"searching the demo's corpus; {ELSEWHERE}")
-        journal = folder.journal()
-        with (
-            journal.alone(evaluation.name),
-            Field(house, folder.memories, questions) as field,
-            Progress(evaluation, folder, budget, replies, shown=not as_json) as progress,
-        ):
-            try:
+        with closing(folder.journal()) as journal, journal.alone(evaluation.name):
+            evaluation = _begun(folder, evaluation, command, questions)
+            with (
+                _stoppable(evaluation.name),
+                Field(house, folder.memories, questions) as field,
+                Progress(evaluation, folder, budget, replies, shown=not as_json) as progress,
+            ):
                 house.complete(
                     evaluate.evaluate(
                         evaluation, questions, field.contestant, folder, journal,
                         concurrency=concurrency, answered=progress.answered,
                     )
                 )  # fmt: skip
-            except KeyboardInterrupt:
-                note(f"\nstopped; mia eval --resume {evaluation.name} goes on from there")
-                raise
-            finally:
-                journal.close()
     _tell(folder, progress, as_json)
+
+
+@contextmanager
+def _stoppable(name: str) -> Generator[None]:
+    """Tells how to go on when somebody interrupts."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(f"\nstopped; mia eval --resume {name} goes on from there")
+        raise
 
 
 def _tell(folder: Folder, progress: Progress, as_json: bool) -> None:
     from mia.cli.report import table
     from mia.report.summary import summarise
 
-    summary = summarise(folder.results())
+    results = folder.results()
+    summary = summarise(results)
     if as_json:
         print_json(summary)
         return
     console().print(table(summary))
     name = folder.path.name
-    if progress.broke:
+    if progress.broke and any(len(done.entries) < len(done.arm.order) for done in results.arms):
         note(f"the budget is spent; mia eval --resume {name} --budget MORE goes on from there")
     note(f"figures, and every answer: mia report {name}")
 
@@ -243,30 +260,57 @@ def _arms(command: Command, asking: Asking) -> Iterator[Arm]:
             yield Arm(method=name, seed=seed, run=run, order=order, warm=warm)
 
 
+def _check_files(folder: Folder, evaluation: Evaluation) -> None:
+    """Raises ConfigError for a file of somebody's own that cannot be run, before its arm is written
+    down: what is, is gone on with ever after."""
+    known = {arm.run for arm in folder.head().arms} if folder.begun else set[str]()
+    fresh = (arm.method for arm in evaluation.arms if arm.run not in known)
+    for file in dict.fromkeys(each for each in fresh if each.endswith(".py")):
+        Own(Path(file))
+
+
+def _joined(before: Evaluation, evaluation: Evaluation) -> Evaluation:
+    """An evaluation that was begun before, with new arms. Raises ConfigError for what cannot join
+    those that it has."""
+    if before.digest != evaluation.digest:
+        raise _other(before, "questions")
+    if before.settings != evaluation.settings:
+        raise _other(before, "settings (models, search, budgets, judge)")
+    known = {arm.run: arm for arm in before.arms}
+    orders = {arm.seed: arm.order for arm in before.arms}
+    for arm in evaluation.arms:
+        if orders.get(arm.seed, arm.order) != arm.order:
+            raise _other(before, f"orders of seed {arm.seed}, by --warm")
+        if known.get(arm.run, arm) != arm:
+            raise _other(before, f"{label(arm.method)}, by its file or --warm")
+    fresh = (arm for arm in evaluation.arms if arm.run not in known)
+    return msgspec.structs.replace(before, arms=(*before.arms, *fresh))
+
+
+def _other(before: Evaluation, what: str) -> ConfigError:
+    return ConfigError(
+        f"evaluation {before.name!r} was begun with other {what}; go on with those, or choose"
+        " another --name"
+    )
+
+
 def _begun(
     folder: Folder, evaluation: Evaluation, command: Command, questions: Sequence[Question]
 ) -> Evaluation:
-    """The evaluation as it is on the disk; one that was begun before may get more arms."""
-    if folder.begun:
-        before = folder.head()
-        if (before.digest, before.settings) != (evaluation.digest, evaluation.settings):
-            raise ConfigError(
-                f"evaluation {before.name!r} was begun with other questions or settings; "
-                "go on with those, or choose another --name"
-            )
-        known = {arm.run: arm for arm in before.arms}
-        evaluation = msgspec.structs.replace(
-            before,
-            arms=(*before.arms, *(arm for arm in evaluation.arms if arm.run not in known)),
-        )
-    folder.begin(evaluation, questions)
-    (folder.path / "command.json").write_bytes(encode(command))
-    return evaluation
+    """The evaluation as it is on the disk from here on; tells what it will ask."""
+    joined = _joined(folder.head(), evaluation) if folder.begun else evaluation
+    folder.keep(_COMMAND, command)
+    folder.begin(joined, questions)
+    every, asked = ([label(arm.method) for arm in each.arms] for each in (joined, evaluation))
+    note(f"{joined.name}: {len(questions)} questions, methods {', '.join(dict.fromkeys(every))}")
+    if earlier := list(dict.fromkeys(each for each in every if each not in asked)):
+        note(f"{', '.join(earlier)}: asked for before; for the others alone, choose another --name")
+    return joined
 
 
 def _command(folder: Folder) -> Command:
     folder.head()
-    return msgspec.json.decode((folder.path / "command.json").read_bytes(), type=Command)
+    return folder.kept(_COMMAND, Command)
 
 
 def _judged(loaded: Loaded, judge: str | None) -> Loaded:
@@ -287,6 +331,8 @@ def _methods(said: str) -> tuple[str, ...]:
     names = [name.strip() for name in said.split(",") if name.strip()]
     every = [_absolute(each) if each.endswith(".py") else each
              for name in names for each in _GROUPS.get(name, (name,))]  # fmt: skip
+    if not every:
+        raise InputError("--methods names none; see: mia eval --list")
     return tuple(dict.fromkeys(every))
 
 
@@ -311,4 +357,4 @@ def _list(shelf: Path, as_json: bool) -> None:
         table.add_row(name, said)
     table.add_row("./mine.py", "a file of yours with recall(question) and remember(episode)")
     console().print(table)
-    note(f"evaluations: {', '.join(names) or 'none yet'}")
+    print(f"evaluations: {', '.join(names) or 'none yet'}")

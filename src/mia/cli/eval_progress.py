@@ -8,6 +8,7 @@ from mia.cli.output import console
 from mia.evaluate import Arm, Evaluation, Folder
 from mia.journal import Entry
 from mia.models.shared import Replies
+from mia.report.scores import label
 from mia.types import Usage, VerdictValue
 
 
@@ -71,9 +72,11 @@ class Progress:
         for done in folder.results().arms:
             for entry in done.entries:
                 self._arms[done.arm.run].add(entry)
+        seeds = len({arm.seed for arm in evaluation.arms})
         self._tasks = {
             arm.run: self._bars.add_task(
-                str(self._arms[arm.run]), arm=f"{arm.method} ·{arm.seed}",
+                str(self._arms[arm.run]),
+                arm=f"{label(arm.method)} ·{arm.seed}" if seeds > 1 else label(arm.method),
                 total=len(arm.order), completed=self._arms[arm.run].done,
             )
             for arm in evaluation.arms

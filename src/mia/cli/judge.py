@@ -128,15 +128,12 @@ def _asked(
     settings = replace(loaded.settings, judge=name)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                TimeElapsedColumn())  # fmt: skip
-    with (
-        House(replace(loaded, settings=settings), say=note) as house,
-        Progress(*columns, console=console(err=True), disable=quiet) as bar,
-    ):
-        task = bar.add_task(name, total=len(answers))
-        work = judged(
-            house.judge(), answers, concurrency=concurrency, each=lambda _: bar.advance(task)
-        )
-        return house.complete(work)
+    with House(replace(loaded, settings=settings), say=note) as house:
+        judge = house.judge()
+        with Progress(*columns, console=console(err=True), disable=quiet) as bar:
+            task = bar.add_task(name, total=len(answers))
+            work = judged(judge, answers, concurrency=concurrency, each=lambda _: bar.advance(task))
+            return house.complete(work)
 
 
 def _figures(judges: Sequence[Reliability], pairs: Iterable[Between]) -> None:
@@ -191,7 +188,8 @@ def _number(value: float | None) -> str:
 
 
 def _differences(measured: Measured, answers: Sequence[Labelled]) -> None:
-    print(f"\n{measured.reliability.judge}:")
+    agreed = all(item.right for item in measured.judged)
+    print(f"\n{measured.reliability.judge}:{' every verdict is as labelled' if agreed else ''}")
     for item, row in zip(measured.judged, answers, strict=True):
         if not item.right:
             print(f"{row.id}: {item.label}, and the verdict is {item.said}\n    {_told(row)}")

@@ -45,7 +45,10 @@ def of_run(journal: Journal, run: str) -> Results:
     was to ask beyond what is done is not known. Raises InputError when there is no such run."""
     entries = tuple(journal.entries(run))
     if not entries:
-        raise InputError(f"there is neither an evaluation nor a run {run!r}; see: mia eval --list")
+        raise InputError(
+            f"there is neither an evaluation nor a run {run!r}; see: mia eval --list (mia stream"
+            " says at its end what it calls its run)"
+        )
     questions = tuple(entry.episode.question for entry in entries)
     order = tuple(question.id for question in questions)
     arm = Arm(method=run, seed=0, run=run, order=order)

@@ -20,9 +20,6 @@ def markdown(summary: Summary, drawn: Sequence[Drawn], folder: str) -> str:
 
 def _parts(summary: Summary, drawn: Sequence[Drawn], folder: str) -> Iterator[str]:
     yield f"# {' beside '.join(plain(head.name) for head in summary.evaluations)}\n"
-    for head in summary.evaluations:
-        told = ((name, plain(value)) for name, value in facts(head).items())
-        yield "; ".join(f"{name}: {value}" for name, value in told) + "\n"
     against = f" The baseline is {plain(summary.baseline)}." if len(summary.rows) > 1 else ""
     yield f"{summary.questions} questions.{against}\n"
     yield from (f"- {plain(caution)}" for caution in summary.cautions)
@@ -30,6 +27,11 @@ def _parts(summary: Summary, drawn: Sequence[Drawn], folder: str) -> Iterator[st
         yield f"\n![{plain(figure.title)}]({folder}/{figure.name}.png)\n\n{plain(figure.alt)}"
     for sheet in sheets(summary):
         yield from ("", *_table(sheet))
+    yield "\n## How this came about"
+    for head in summary.evaluations:
+        yield f"\n### {plain(head.name)}\n"
+        yield from (f"- {name}: {plain(value)}" for name, value in facts(head).items())
+    yield ""
 
 
 def _table(sheet: Sheet) -> Iterator[str]:

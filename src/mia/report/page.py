@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _LONG = 40
 """Rows from which on a table is folded."""
+_MUCH = 200
+"""Characters from which on a fact is folded."""
 
 
 def page(report: Report, drawn: Sequence[Drawn]) -> str:
@@ -32,6 +34,7 @@ def page(report: Report, drawn: Sequence[Drawn]) -> str:
             figures=[(each, Markup(each.svg)) for each in drawn],  # drawn by us, and escaped there
             sheets=(*sheets(report.summary), answers(report)),
             long=_LONG,
+            much=_MUCH,
             style=Markup(Path(__file__).with_name("page.css").read_text(encoding="utf-8")),
         )
     )

@@ -287,6 +287,9 @@ def _best(summary: Summary) -> str:
     """What anybody would look for first."""
     begun = [row for row in summary.rows if row.accuracy.value is not None]
     best = max(begun, key=lambda row: row.accuracy.value or 0.0)
+    level = [row.method for row in begun if row.accuracy.value == best.accuracy.value]
+    if len(level) > 1:
+        return f"The highest is {best.accuracy.value:.3f}, of {', '.join(level)}."
     return f"The highest is {best.method} with {_said(best.accuracy)}."
 
 

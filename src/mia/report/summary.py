@@ -75,27 +75,44 @@ def report_of(
         curves=curves(scores),
         practice=practice(scores),
         contamination=contamination(scores),
-        cautions=tuple(_cautions(heads, every)),
+        cautions=(*_unfinished(every), *_apart((results, *others))),
     )
     return Report(summary, scores)
 
 
-def _cautions(heads: Sequence[Evaluation], every: Sequence[Row]) -> Iterator[str]:
+def _unfinished(every: Sequence[Row]) -> Iterator[str]:
     for row in every:
         if row.done < row.asked:
-            yield f"{row.method} is not at its end: {row.done} of {row.asked}. Only those compare."
+            yield (
+                f"{row.method} is not at its end: {row.done} of {row.asked} answers are there, and"
+                " it is compared over those alone."
+            )
     for row in every:
         unjudged = row.accuracy.trials - row.accuracy_judged.trials
         if unjudged:
             yield f"{row.method}: {unjudged} of {row.done} could not be judged; they are not right."
+
+
+def _apart(every: Sequence[Results]) -> Iterator[str]:
+    """In what else than their methods evaluations beside each other differ."""
+    known = [results.evaluation for results in every if results.evaluation.settings]
     about = {
-        "judges": {head.judge for head in heads},
+        "judges": {judges for results in every if (judges := _judges(results))},
         "settings (models, search, budgets, the questions of the whole)": {
-            head.settings for head in heads
+            head.settings for head in known
         },
-        "versions of MIA": {head.version for head in heads},
-        "machines, which matters for seconds": {head.machine for head in heads},
+        "versions of MIA": {head.version for head in known},
+        "machines, which matters for seconds": {head.machine for head in known},
     }
     for what, values in about.items():
         if len(values) > 1:
             yield f"The evaluations differ in their {what}."
+    runs = [each.evaluation.name for each in every if not each.evaluation.settings]
+    if runs and len(every) > 1:
+        yield f"Settings, version of MIA and machine are not known of {', '.join(runs)}."
+
+
+def _judges(results: Results) -> frozenset[str]:
+    """Who judged, whatever the settings say: `auto` is several."""
+    entries = (entry for done in results.arms for entry in done.entries)
+    return frozenset(entry.episode.verdict.judge for entry in entries) - {"none"}
