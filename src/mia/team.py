@@ -320,9 +320,7 @@ class House:
         search, passages = self.search, self.settings.search.passages
         budget = budget or self.settings.budget
         if self.stepwise:
-            return Stepwise(
-                ModelReader(model), [TextSearch(search, passages)], budget
-            )
+            return Stepwise(ModelReader(model), [TextSearch(search, passages)], budget)
         images = self.image_search
 
         def tools(asked: Question, seen: Seen) -> tuple[Tool, ...]:
