@@ -66,7 +66,8 @@ class Evaluation(Noun, frozen=True):
 class Size(Noun, frozen=True):
     """How much a memory keeps."""
 
-    memories: int
+    memories: int | None
+    """None where nobody can tell."""
     bytes: int
     """On the disk."""
 

@@ -8,7 +8,9 @@ planner is shown what was recalled.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,8 +41,8 @@ trained for it."""
 class Kept(Protocol):
     """A memory of an evaluation, which keeps what it knows in one place on the disk."""
 
-    def count(self) -> int:
-        """How many memories there are."""
+    def count(self) -> int | None:
+        """How many memories there are; None where nobody can tell."""
         ...
 
     def close(self) -> None: ...
@@ -179,8 +181,8 @@ def method(name: str) -> Method:
 def _own(file: Path) -> Callable[[Place], tuple[Memory, Kept]]:
     from mia.memories.own import Own
 
-    def make(_: Place) -> tuple[Memory, Kept]:
-        made = Own(file)
+    def make(place: Place) -> tuple[Memory, Kept]:
+        made = Own(file, place.path.with_name(f"{place.path.name}-files"), place.seed)
         return made, made
 
     return make
@@ -274,7 +276,17 @@ def _need(module: str, extra: str) -> None:
 
 
 def _bytes(path: Path) -> int:
-    """What a file with its companions, or a folder, takes on the disk."""
-    beside = [file for file in path.parent.glob(f"{path.name}*") if file.suffix != ".lock"]
-    files = [inner for file in beside for inner in (file.rglob("*") if file.is_dir() else [file])]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    """What a database with the files and folders beside it takes on the disk. Its log counts as
+    what it is folded into: pages of the database."""
+    passing = {f"{path.name}{end}" for end in (".lock", "-wal", "-shm")}
+    beside = [each for each in path.parent.glob(f"{path.name}*") if each.name not in passing]
+    files = [inner for each in beside for inner in (each.rglob("*") if each.is_dir() else [each])]
+    return sum(_pages(file) if file == path else file.stat().st_size for file in files)
+
+
+def _pages(database: Path) -> int:
+    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        (count,), (size,) = (
+            db.execute(f"PRAGMA {each}").fetchone() for each in ("page_count", "page_size")
+        )
+    return count * size

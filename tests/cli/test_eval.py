@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tests.cli.playing import Home
 
-from mia.evaluate import Folder, Results
+from mia.evaluate import Folder, Results, Size
 
 Mia = Callable[..., Any]
 Start = Callable[..., Popen[str]]
@@ -40,6 +40,10 @@ def test_methods_are_asked_the_same_and_compared(mia: Mia, home: Home) -> None:
         assert all(entry.remembered is not None for entry in done.entries)
     kept = {done.arm.method: done.size.memories if done.size else None for done in found.arms}
     assert kept["none"] is None and kept["rag"] == kept["memento"] == kept["mia"] == 8
+    for done in found.arms:
+        if done.size is not None:
+            file = Folder(home.data / "evaluations" / "trial").memories / f"{done.arm.method}-0.db"
+            assert done.size.bytes == file.stat().st_size, "as it lies there when all is folded"
     assert not (home.data / "memory.db").exists(), "the user's own memory is left alone"
 
 
@@ -180,6 +184,7 @@ def test_a_method_of_ones_own_is_a_file_with_two_functions(
     questions = [entry.episode.question.text for entry in done.entries]
     assert texts == [questions[max(0, at - 2) : at] for at in range(8)]
     assert str(mine) not in said.err, "it goes by its name"
+    assert done.size == Size(memories=None, bytes=0), "nobody but the file knows what it keeps"
 
 
 def test_the_method_that_the_documents_show_works(mia: Mia, home: Home, tmp_path: Path) -> None:

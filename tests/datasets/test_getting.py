@@ -65,6 +65,23 @@ def test_every_field_survives_and_about_says_where_it_is_from(tmp_path: Path) ->
     assert about.bytes == one.path.stat().st_size and about.date.endswith("Z")
 
 
+@pytest.mark.parametrize(
+    ("cell", "answers"),
+    [
+        ('["Rovigo", "Este"]', ("Rovigo", "Este")),
+        ("['Rovigo']", ("Rovigo",)),
+        ("Rovigo; Este", ("Rovigo; Este",)),
+        ("", None),
+    ],
+)
+def test_a_table_has_several_answers_in_one_cell(
+    tmp_path: Path, cell: str, answers: tuple[str, ...] | None
+) -> None:
+    kept(tmp_path, [{"question": "Which town?", "answers": cell}])
+    (one,) = got(tmp_path, "mine")
+    assert [question.answers for question in load(one.path)] == [answers]
+
+
 def test_a_file_that_has_changed_since_is_not_described_by_its_about(tmp_path: Path) -> None:
     kept(tmp_path, [{"question": "a"}])
     (one,) = got(tmp_path, "mine")
@@ -91,6 +108,7 @@ BAD: tuple[tuple[Raw | Broken, str], ...] = (
     ({"question": "a", "image": "gone.png"}, "cannot read the picture"),
     ({"question": "a", "image": "data:text/plain,hello"}, "not a picture in base64"),
     ({"question": "a", "image": "data:image/png;base64,%%"}, "data:image/png;base64"),
+    ({"question": "a", "answers": "[Rovigo"}, "neither JSON nor a Python literal"),
     (Broken(why="not JSON"), "not JSON"),
 )
 

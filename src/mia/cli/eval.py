@@ -27,7 +27,7 @@ from mia.datasets.named import Data, named
 from mia.datasets.order import read_order
 from mia.errors import ConfigError, InputError
 from mia.evaluate import Arm, Evaluation, Folder
-from mia.memories.own import Own
+from mia.memories import own
 from mia.methods import ABLATION, BASELINES, METHODS, Field, check, method
 from mia.models.shared import Replies
 from mia.report.scores import label
@@ -266,7 +266,7 @@ def _check_files(folder: Folder, evaluation: Evaluation) -> None:
     known = {arm.run for arm in folder.head().arms} if folder.begun else set[str]()
     fresh = (arm.method for arm in evaluation.arms if arm.run not in known)
     for file in dict.fromkeys(each for each in fresh if each.endswith(".py")):
-        Own(Path(file))
+        own.check(Path(file))
 
 
 def _joined(before: Evaluation, evaluation: Evaluation) -> Evaluation:

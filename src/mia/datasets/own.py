@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mia.datasets.dataset import DataSet, Raw, Row, Split, columns, gold
+from mia.datasets.dataset import DataSet, Raw, Row, Split, columns, gold, written_out
 from mia.datasets.jsonl import Line
 from mia.errors import ConfigError
 
@@ -14,7 +14,12 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
 def row(raw: Raw, number: int) -> Row:
-    """Field by field; `answer` and `image` are one of several."""
+    """Field by field; `answer` and `image` are one of several. A table has several answers as a
+    list in text, JSON's or Python's."""
+    told = raw.get("answers")
+    if isinstance(told, str):
+        listed = written_out(told) if told.lstrip().startswith("[") else [told]
+        raw = {**raw, "answers": listed}
     given = columns(raw, Line)
     return Row(
         question=given.question,

@@ -90,6 +90,7 @@ def _row(
     usage = sum((episode.usage for episode in episodes), Usage())
     remembering = sum((score.remembering for score in scores), Usage())
     sizes = [done.size for done in arms if done.size is not None]
+    counts = [size.memories for size in sizes if size.memories is not None]
     return Row(
         method=method,
         seed=seed,
@@ -104,7 +105,7 @@ def _row(
         failed=sum(episode.final.failed for episode in episodes),
         usage=usage,
         remembering=remembering,
-        memories=sum(size.memories for size in sizes) / len(sizes) if sizes else None,
+        memories=sum(counts) / len(counts) if counts else None,
         memory_bytes=sum(size.bytes for size in sizes) / len(sizes) if sizes else None,
     )
 
