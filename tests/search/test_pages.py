@@ -339,6 +339,15 @@ def resident(pid: int) -> int:
         return 0
 
 
+def own(pid: int) -> int:
+    """What a process does not share: one that is just being forked has all of its parent's."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) * 1024
+
+
 def children() -> set[int]:
     """The processes that this one started and has not ended."""
     found: set[int] = set()
@@ -356,7 +365,7 @@ def little_memory() -> Generator[None]:
     def watch() -> None:
         nonlocal most
         while not done.wait(0.02):
-            started = sum(map(resident, children() - others))
+            started = sum(map(own, children() - others))
             most = max(most, resident(os.getpid()) + started)
 
     before = resident(os.getpid())
