@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.training.tiny_world import EXERCISES, Naive, chat_of, learner_of, opened
+from tests.training.tiny_world import EXERCISES, Naive, chat_of, learner_of, opened, preset
 
-from mia.errors import InputError, StoreError, TrainingError
+from mia.errors import ConfigError, InputError, StoreError, TrainingError
 from mia.model import Message, Sampling
 from mia.models.torch_local import libraries, open_base
 from mia.models.torch_sampler import Request
@@ -85,11 +85,17 @@ HOW_MUCH = (1.0, -0.4, -1.5, 0.7, 0.2)
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 40, 100_000])
-@pytest.mark.parametrize("kl_weight", [0.0, 0.3])
+@pytest.mark.parametrize(("kl_weight", "recompute"), [(0.0, False), (0.3, False), (0.3, True)])
 def test_an_update_is_the_sum_of_its_samples_however_they_are_put_together(
-    tiny_base: Path, speaking: Path, tmp_path: Path, batch_tokens: int, kl_weight: float
+    tiny_base: Path,
+    speaking: Path,
+    tmp_path: Path,
+    batch_tokens: int,
+    kl_weight: float,
+    recompute: bool,
 ) -> None:
     how = {**PLAIN, "kl_weight": kl_weight, "batch_tokens": batch_tokens, "learning_rate": 3e-3}
+    how["recompute"] = recompute
     learner = learner_of(tiny_base, speaking, **how)
     preset = Preset(temperature=0.8, kl_weight=kl_weight)
     began = Naive(tiny_base, speaking, preset)
@@ -107,13 +113,43 @@ def test_an_update_is_the_sum_of_its_samples_however_they_are_put_together(
     assert alike(second, moved.gradient(MIXED, HOW_MUCH, began))
 
 
+def test_what_is_computed_again_is_not_kept_and_changes_nothing(
+    tiny_base: Path, speaking: Path, tmp_path: Path
+) -> None:
+    torch, _ = libraries()
+    kept: list[int] = []
+    came: list[bytes] = []
+    for recompute in (False, True):
+        learner = learner_of(tiny_base, speaking, **PLAIN, recompute=recompute)
+        sizes: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor, sizes=sizes: sizes.append(tensor.numel()) or tensor, lambda held: held
+        ):
+            learner.update(MIXED, better(*HOW_MUCH))
+        kept.append(sum(sizes))
+        came.append(weights(learner, tmp_path / str(recompute)))
+        (drawn,) = learner.draw(asked(tiny_base, 1))
+        assert drawn.ids
+    assert kept[1] < kept[0] / 3
+    assert came[0] == came[1]
+
+
+def test_a_base_that_cannot_compute_again_says_how_to_do_without(
+    tiny_base: Path, speaking: Path
+) -> None:
+    base = opened(tiny_base)
+    base.model.supports_gradient_checkpointing = False
+    with pytest.raises(ConfigError, match="--set recompute=false"):
+        Learner(base, preset(recompute=True), speaking)
+
+
 def test_what_attempts_have_in_common_is_computed_once(tiny_base: Path, speaking: Path) -> None:
     base = opened(tiny_base)
     computed: list[int] = []
     base.model.register_forward_pre_hook(
         lambda _, args, asked: computed.append(asked["input_ids"].numel()), with_kwargs=True
     )
-    learner = Learner(base, Preset(batch_tokens=500), speaking)
+    learner = Learner(base, Preset(batch_tokens=500, recompute=False), speaking)
     computed.clear()  # of what it tried first
     asked = "a question that is long"
     samples = [sample(asked, said, episode=said) for said in ("a", "b", "c", "d")]

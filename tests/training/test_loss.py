@@ -139,14 +139,30 @@ def test_how_far_the_policy_has_moved_is_reported() -> None:
     assert result.off_policy == pytest.approx((0.5 - 1 + math.log(2)) / 2)
 
 
-def test_logprobs_and_entropy_of_tokens() -> None:
-    logits = torch.tensor([[[0.0, math.log(3.0)], [0.0, 0.0], [0.0, -math.inf]]])
+@pytest.mark.parametrize("lean", [False, True])
+def test_logprobs_and_entropy_of_tokens(lean: bool) -> None:
+    logits = torch.tensor([[0.0, 2 * math.log(3.0)], [0.0, 0.0], [0.0, -math.inf]])
     logits = logits.requires_grad_()
-    logprobs, entropy = token_logprobs(logits, torch.tensor([[1, 0, 0]]))
-    assert logprobs[0].tolist() == pytest.approx([math.log(0.75), math.log(0.5), 0], abs=1e-6)
+    logprobs, entropy = token_logprobs(logits, torch.tensor([1, 0, 0]), 2.0, lean=lean)
+    assert logprobs.tolist() == pytest.approx([math.log(0.75), math.log(0.5), 0], abs=1e-6)
     wide = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
-    assert entropy[0].tolist() == pytest.approx([wide, math.log(2), 0], abs=1e-6)
+    assert entropy.tolist() == pytest.approx([wide, math.log(2), 0], abs=1e-6)
     assert logprobs.requires_grad and not entropy.requires_grad
+
+
+def test_lean_logprobs_have_the_same_gradient() -> None:
+    drawn = torch.Generator().manual_seed(0)
+    logits = torch.randn(1300, 7, generator=drawn)
+    ids = torch.randint(7, (1300,), generator=drawn)
+    weight = torch.randn(1300, generator=drawn)
+    told: list[tuple[list[float], list[float]]] = []
+    for lean in (False, True):
+        own = logits.clone().requires_grad_()
+        logprobs, _ = token_logprobs(own, ids, 0.7, lean=lean)
+        (logprobs * weight).sum().backward()  # type: ignore[no-untyped-call]
+        assert own.grad is not None
+        told.append((logprobs.tolist(), own.grad.flatten().tolist()))
+    assert told[0] == told[1]
 
 
 def test_entropy_is_reported_over_policy_tokens() -> None:

@@ -121,8 +121,9 @@ class Naive:
     def logprobs(self, one: Sample) -> Any:
         """Of each response token, [1, T]."""
         whole = self.torch.tensor([one.prompt_ids + one.response_ids])
-        logits = self.model(input_ids=whole).logits[:, :-1] / self.preset.temperature
-        return token_logprobs(logits, whole[:, 1:])[0][:, len(one.prompt_ids) - 1 :]
+        logits = self.model(input_ids=whole).logits[0, :-1]
+        logprobs, _ = token_logprobs(logits, whole[0, 1:], self.preset.temperature)
+        return logprobs[None, len(one.prompt_ids) - 1 :]
 
     def told(self, one: Sample) -> float:
         """The logprob of all that the policy said."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-from mia.errors import InputError, MissingError, StoreError, TrainingError, adding
+from mia.errors import ConfigError, InputError, MissingError, StoreError, TrainingError, adding
 from mia.model import Generation
 from mia.models.torch_local import Base, libraries
 from mia.models.torch_sampler import Request, Sampler
@@ -69,6 +69,7 @@ class Learner:
         self._base, self._preset = base, preset
         self._torch.manual_seed(preset.seed)
         self._adapted = _adapted(base, preset, begins)
+        self._layers = _forgetful(self._adapted) if preset.recompute else ()
         self._weights = [p for p in self._adapted.parameters() if p.requires_grad]
         if not self._weights:
             raise InputError(f"the adapter in {begins} has nothing to train")
@@ -205,13 +206,14 @@ class Learner:
         longest = batch.ids_BN.shape[1]
         where = [token.before + longest - len(part.trees[token.tree]) for token in part.tokens]
         columns = sorted(set(where))
-        logits_BCV = self._adapted(
-            input_ids=batch.ids_BN,
-            position_ids=batch.at_BN,
-            attention_mask=batch.mask,
-            use_cache=False,
-            logits_to_keep=batch.ids_BN.new_tensor(columns),
-        ).logits
+        with _training(self._layers):
+            logits_BCV = self._adapted(
+                input_ids=batch.ids_BN,
+                position_ids=batch.at_BN,
+                attention_mask=batch.mask,
+                use_cache=False,
+                logits_to_keep=batch.ids_BN.new_tensor(columns),
+            ).logits
         place = {at: column for column, at in enumerate(columns)}
         of_K, at_K, ids_K = batch.ids_BN.new_tensor(
             [
@@ -220,8 +222,9 @@ class Learner:
                 [token.id for token in part.tokens],
             ]
         )
-        warm_KV = logits_BCV[of_K, at_K].float() / self._preset.temperature
-        return token_logprobs(warm_KV, ids_K)
+        return token_logprobs(
+            logits_BCV[of_K, at_K], ids_K, self._preset.temperature, lean=self._preset.recompute
+        )
 
     def _descend(self, loss: Any) -> None:
         """Adds a part's gradient to that of the parts before it, in 32 bits: in 16 a sum of many
@@ -359,6 +362,28 @@ def _adapted(base: Base, preset: Preset, begins: Path | None) -> Any:
         return peft.PeftModel.from_pretrained(
             base.model, begins, is_trainable=True, autocast_adapter_dtype=False
         ).eval()
+
+
+def _forgetful(adapted: Any) -> Sequence[Any]:
+    """The layers, set to keep only what goes into them while they train. Raises ConfigError where
+    transformers cannot do that."""
+    try:
+        adapted.get_base_model().activation_checkpointing_enable()
+    except ValueError as error:
+        raise ConfigError(f"{error} Train it with --set recompute=false") from error
+    return [each for each in adapted.modules() if getattr(each, "gradient_checkpointing", False)]
+
+
+@contextmanager
+def _training(layers: Sequence[Any]) -> Generator[None]:
+    """Only these: what is inside them may drop out numbers when it trains."""
+    for layer in layers:
+        layer.training = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.training = False
 
 
 def _check_adapter(folder: Path) -> None:

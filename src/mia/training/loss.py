@@ -22,6 +22,8 @@ DUAL_CLIP = 3.0
 _FAR = 20.0
 """Log-ratios are cut here: exp of more overflows, and no gradient is lost, since the clips and
 exp(-20) leave none out there."""
+_ROWS = 512
+"""Of logits that are computed with at once where memory is short."""
 
 
 class Loss(NamedTuple):
@@ -41,14 +43,27 @@ class Loss(NamedTuple):
     """Nats a token; 0.0 where it was not given."""
 
 
-def token_logprobs(logits_BTV: Tensor, ids_BT: Tensor) -> tuple[Tensor, Tensor]:
-    """The logprob of each token under the logits at its own place (shift them first), [B, T], and
-    the entropy there, [B, T], without a gradient; nats."""
+def token_logprobs(
+    logits_KV: Tensor, ids_K: Tensor, temperature: float = 1.0, *, lean: bool = False
+) -> tuple[Tensor, Tensor]:
+    """The logprob of each token under the logits at its own place (shift them first), [K], and the
+    entropy there, [K], without a gradient; nats. `lean` keeps nothing of the size of the logits for
+    the gradient but themselves, and computes the rest again, a few rows at a time."""
     torch: Any = import_module("torch")
-    logprobs_BTV = torch.log_softmax(logits_BTV.float(), dim=-1)
-    with torch.no_grad():
-        entropy_BT = -(logprobs_BTV.exp() * logprobs_BTV).nan_to_num(0.0).sum(dim=-1)
-    return logprobs_BTV.gather(-1, ids_BT[..., None])[..., 0], entropy_BT
+
+    def of(rows_RV: Tensor, ids_R: Tensor) -> tuple[Tensor, Tensor]:
+        logprobs_RV = torch.log_softmax(rows_RV.float() / temperature, dim=-1)
+        with torch.no_grad():
+            entropy_R = -(logprobs_RV.exp() * logprobs_RV).nan_to_num(0.0).sum(dim=-1)
+        return logprobs_RV.gather(-1, ids_R[:, None])[:, 0], entropy_R
+
+    if not lean:
+        return of(logits_KV, ids_K)
+    again = import_module("torch.utils.checkpoint").checkpoint
+    parts = zip(logits_KV.split(_ROWS), ids_K.split(_ROWS), strict=True)
+    told = [again(of, rows_RV, ids_R, use_reentrant=False) for rows_RV, ids_R in parts]
+    logprobs, entropies = zip(*told, strict=True)
+    return torch.cat(logprobs), torch.cat(entropies)
 
 
 def grpo_loss(

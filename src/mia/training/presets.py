@@ -55,6 +55,9 @@ class Preset(Noun, frozen=True, forbid_unknown_fields=True):
     """Of the base; what the optimiser keeps has 32 bits."""
     batch_tokens: int = 65536
     """Tokens that are learned from at once; gradients add up over a step."""
+    recompute: bool = True
+    """Whether what lies between layers is computed again when it is needed rather than kept: about
+    a third more work, for a fraction of the memory."""
     supervision: Supervision = "gold"
     """Whether the planner's reward has a gold answer behind it, or a judge without one."""
     seed: int = 0
@@ -89,17 +92,17 @@ PRESETS: Mapping[str, Preset] = {
     "embedded-planner": Preset(
         questions=8, attempts=8, learning_rate=2e-5, weight_decay=0.0, warm_steps=4,
         max_prompt=700, max_response=160, rank=8, alpha=16, batch_tokens=1000, kl_weight=0.0,
-        save_every=5, check_every=20,
+        recompute=False, save_every=5, check_every=20,
     ),
     "embedded-executor": Preset(
         questions=8, attempts=8, learning_rate=2e-5, weight_decay=0.0, warm_steps=4,
         max_prompt=700, max_response=32, rank=8, alpha=16, batch_tokens=1000, kl_weight=0.0,
-        save_every=5, check_every=20,
+        recompute=False, save_every=5, check_every=20,
     ),
     "tiny": Preset(
         questions=8, attempts=8, learning_rate=6e-4, warm_steps=10, weight_decay=0.0, epochs=24.0,
         kl_weight=0.1, max_prompt=256, max_response=16, rank=16, alpha=32, dtype="float32",
-        batch_tokens=16384, save_every=10, check_every=48,
+        batch_tokens=16384, recompute=False, save_every=10, check_every=48,
     ),
 }  # fmt: skip
 """Of the published runs: `executor` (stage 1), `planner` (stage 2; the code's 5 epochs, the paper

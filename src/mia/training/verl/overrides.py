@@ -76,7 +76,7 @@ def _model(job: Job) -> Iterator[tuple[str, Value]]:
     adapts = job.weights == "adapter"
     yield f"{model}.path", str(job.model.absolute())
     yield f"{model}.use_remove_padding", True
-    yield f"{model}.enable_gradient_checkpointing", True
+    yield f"{model}.enable_gradient_checkpointing", preset.recompute
     yield f"{model}.lora_rank", preset.rank if adapts else 0
     yield f"{model}.lora_alpha", preset.alpha
     yield f"{model}.target_modules", "all-linear"
