@@ -61,6 +61,9 @@ def test_a_folder_goes_on_with_its_own_run_only(tmp_path: Path) -> None:
     begin(replace(other, cluster=Cluster(gpus=4)))
     with pytest.raises(ConfigError, match="checkpoints of another preset, exercises;"):
         begin(one)
+    settings(tmp_path, more="[budget]\ncalls = 3\n")
+    with pytest.raises(ConfigError, match="checkpoints of another settings;"):
+        begin(other)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from mia.errors import ConfigError, StoreError
+from mia.journal import fingerprint
 from mia.training.exercises import Exercise
 from mia.training.presets import Preset
 from mia.training.verl import composed
-from mia.training.verl.crew import Crew, check_crew, crew_of, write_crew
+from mia.training.verl.crew import Crew, check_crew, crew_of, loaded, write_crew
 from mia.training.verl.job import Files, Job
 from mia.training.verl.overrides import overrides, steps_of
 from mia.training.verl.rows import rows_of, write_rows
@@ -28,6 +29,8 @@ class Identity(Noun, frozen=True, omit_defaults=False):
     """What a run is, and must still be when it goes on. The cluster may change."""
 
     crew: Crew
+    settings: str
+    """What the crew's settings say of who takes part, evidence, budgets and the judge."""
     preset: Preset
     model: str
     weights: str
@@ -128,8 +131,10 @@ def _check_same(files: Files, identity: Identity) -> None:
 
 
 def _identity(job: Job, crew: Crew) -> Identity:
+    said = loaded(crew).settings
     return Identity(
         crew=crew,
+        settings=fingerprint(said.models, said.search, said.executor, said.budget, said.judge),
         preset=job.preset,
         model=str(job.model.absolute()),
         weights=job.weights,
