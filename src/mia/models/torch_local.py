@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from mia.errors import ConfigError, InputError, MissingError, ModelError, adding
+from mia.locks import alone
 from mia.model import Message
 from mia.types import Noun
 
@@ -113,6 +114,13 @@ def from_gguf(gguf: Path, origin: Origin, folder: Path) -> Path:
     is not there, which takes a minute. Raises ModelError when transformers cannot read it."""
     if (folder / _ORIGIN).is_file():
         return folder
+    with alone(folder.with_name(f"{folder.name}.lock")):
+        if not (folder / _ORIGIN).is_file():  # nobody made it meanwhile
+            _turn(gguf, origin, folder)
+    return folder
+
+
+def _turn(gguf: Path, origin: Origin, folder: Path) -> None:
     torch, transformers = libraries()
     transformers.utils.logging.disable_progress_bar()
     half = folder.with_name(f"{folder.name}.half")
@@ -135,7 +143,6 @@ def from_gguf(gguf: Path, origin: Origin, folder: Path) -> Path:
     model.save_pretrained(half)
     (half / _ORIGIN).write_bytes(msgspec.json.encode(origin))
     half.replace(folder)
-    return folder
 
 
 class TokenizerChat:
