@@ -17,7 +17,7 @@ from mia.router import Choice, PlanPair, Router
 from mia.solve import Team
 from mia.training import tiny
 from mia.training.exercises import Exercise
-from mia.training.exploring import Explored, Selections, explore, selections
+from mia.training.exploring import Explored, Selections, explore, judged_right, selections
 from mia.training.policy_model import Transcript
 from mia.training.rewards import Reward, planner_reward
 from mia.training.rollouts import Actor, Attempt
@@ -165,7 +165,7 @@ async def test_what_each_rule_would_have_come_to_is_told(
     plans: list[str], picked: int, expected: Selections
 ) -> None:
     explored, _ = await tried(plans, Picks(picked))
-    told = selections(explored, "s")
+    told = selections(explored, "s", [judged_right(one) for one in explored.attempts])
     assert told.router is expected.router and told.oracle is expected.oracle
     assert (told.first, told.shortest, told.longest) == (
         expected.first, expected.shortest, expected.longest

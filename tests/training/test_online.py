@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,16 @@ from mia.training.guards import Limits
 from mia.training.learner import Learner
 from mia.training.lockstep import Lockstep
 from mia.training.online import Online
-from mia.training.rewards import Parts, Reward, Rollout, planner_reward
+from mia.training.rewards import (
+    Parts,
+    Reward,
+    Rollout,
+    planner_reward,
+    unsupervised_planner_reward,
+)
 from mia.training.rollouts import Actor, Voice, group, sampled
 from mia.training.voices import asked
+from mia.training.voting import unjudged
 from mia.types import (
     Episode,
     Noun,
@@ -93,7 +100,9 @@ class Desk:
     async def learn(
         self, *, stop_at: int = 0, voice: Voice | None = None, limits: Limits = LOOSE,
         canary: Sequence[Exercise] = (), audit: Judge | None = None,
-        reward: Reward = planner_reward, judge: Judge | None = None, **changes: Any,
+        reward: Reward = planner_reward, judge: Judge | None = None,
+        vote: Reward | None = None, stream: Sequence[Question] = STREAM,
+        gold: Mapping[str, Sequence[str]] | None = None, **changes: Any,
     ) -> Learner | None:  # fmt: skip
         """Everybody anew, as after a kill. With `stop_at`, somebody pulls the plug at that noun."""
         left = stop_at
@@ -126,9 +135,9 @@ class Desk:
                 memory=self.memory, plan_memory=self.pairs, router=ByLikeness(),
                 record=lambda run: journal.open_run(f"learn{run}", ""), preset=preset,
                 buffer=buffer, learner=learner, checkpoint=self.folder / "checkpoint",
-                limits=limits, canary=canary, audit=audit,
+                limits=limits, canary=canary, audit=audit, vote=vote, gold=gold or {},
             )  # fmt: skip
-            await online.learn(STREAM, watch)
+            await online.learn(stream, watch)
         return learner
 
     def outcomes(self) -> list[Outcome]:
@@ -255,6 +264,26 @@ async def test_what_was_right_is_told_for_every_rule(desk: Desk) -> None:
     for one in desk.outcomes():
         assert (one.selections.router is True) <= (one.selections.oracle is True)
         assert len(one.rewards) == 4 and one.answered <= one.seconds
+
+
+async def test_attempts_may_judge_each_other_and_right_answers_are_for_the_record_only(
+    desk: Desk,
+) -> None:
+    bare = [replace(question, answers=None) for question in STREAM]
+    gold = {question.id: question.answers or () for question in STREAM}
+    await desk.learn(
+        reward=unjudged, vote=unsupervised_planner_reward, stream=bare, gold=gold, attempts=6
+    )
+    for one in desk.outcomes():
+        assert one.right is not None and one.right is one.selections.router
+        assert (None in one.rewards) <= (one.rewards == (None,) * 6), "they agree, or do not"
+    assert any(one.judged is not one.right for one in desk.outcomes()), "votes may be wrong"
+    assert any(one.judged is True for one in desk.outcomes())
+    verdicts = [each.verdict for each in desk.memory.kept.values()]
+    assert verdicts and {verdict.judge for verdict in verdicts} == {"vote"}
+    with closing(Journal(desk.folder / "journal.db")) as journal:
+        told = [entry.episode.question for entry in journal.entries("learn")]
+    assert told and all(question.answers is None for question in told)
 
 
 CANARY = tiny.exercises(16, seed=9)

@@ -63,8 +63,12 @@ class Outcome(Noun, frozen=True, omit_defaults=False):
     answer: str | None
     rewards: tuple[float | None, ...]
     """Of all attempts."""
+    right: bool | None
+    """Whether the answer is, as far as anybody knows: by a right answer, or else by the judge."""
+    judged: bool | None
+    """By the judge alone."""
     selections: Selections
-    """`router` is whether the answer is right."""
+    """Had another rule picked the plan; `right` throughout."""
     reason: str
     """Why this plan was picked."""
     version: int

@@ -132,10 +132,9 @@ async def _pick(
     return different[choice.index], choice
 
 
-def selections(explored: Explored, seed: str) -> Selections:
-    """What each rule would have come to."""
+def selections(explored: Explored, seed: str, right: Sequence[bool | None]) -> Selections:
+    """What each rule would have come to, `right` being whether each attempt was."""
     attempts = explored.attempts
-    right = [_right(one) for one in attempts]
     planned = [place for place, one in enumerate(attempts) if one.rollout.episode.plan is not None]
     by_length = sorted(planned, key=lambda place: _length(attempts[place])) or [0]
     lot = random.Random(f"{seed} {attempts[0].rollout.episode.question.id}")
@@ -149,7 +148,8 @@ def selections(explored: Explored, seed: str) -> Selections:
     )
 
 
-def _right(one: Attempt) -> bool | None:
+def judged_right(one: Attempt) -> bool | None:
+    """By its verdict; without a plan or an answer it was not."""
     episode = one.rollout.episode
     if episode.plan is None or episode.answer is None:
         return False

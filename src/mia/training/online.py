@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,12 +23,13 @@ from mia.captioner import Captioner
 from mia.errors import JudgeError, ModelError
 from mia.journal import RunRecord
 from mia.judge import Judge
+from mia.judges.exact_match import same
 from mia.memory import Memory
 from mia.router import PlanMemory, Router
 from mia.training.buffer import Buffer, Kept, Learned, Outcome
 from mia.training.collect import prepared
 from mia.training.exercises import Exercise
-from mia.training.exploring import Explored, explore, selections
+from mia.training.exploring import Explored, explore, judged_right, selections
 from mia.training.grpo import advantages
 from mia.training.guards import (
     Alarm,
@@ -43,8 +44,10 @@ from mia.training.guards import (
 )
 from mia.training.learner import Learner, Update
 from mia.training.presets import Preset
+from mia.training.rewards import Reward
 from mia.training.rollouts import Actor, Attempt, group
 from mia.training.samples import Sample
+from mia.training.voting import by_vote
 from mia.types import Episode, Noun, Question, Usage, VerdictValue
 
 Watch = Callable[[Noun], None]
@@ -72,6 +75,11 @@ class Online:
     """Never learned from; with answers."""
     audit: Judge | None = None
     """Another judge, for a share of the answers."""
+    vote: Reward | None = None
+    """Where attempts judge each other: what one is worth when they have. What the actor's own
+    judge and reward say does not count then."""
+    gold: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    """Right answers by question, for the record: nobody who takes part is told of them."""
     _written: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     """The questions that have an episode, by run."""
 
@@ -113,14 +121,19 @@ class Online:
         for number, one in enumerate(explored.attempts, 1):
             if one is not explored.answer:
                 await self._write_down(f"{run} attempt {number}", one.rollout.episode)
+        if self.vote is not None:
+            explored = by_vote(explored, self.vote)
         keep = _kept(explored, f"{self.preset.seed} {place}")
         answering, exploring = _costs(explored)
+        judged = [judged_right(one) for one in explored.attempts]
+        right = self._right(explored, judged)
         outcome = Outcome(
             place=place, question=question.id, family=question.family,
             episode=explored.answer.rollout.episode.id,
             answer=explored.answer.rollout.episode.answer,
             rewards=tuple(one.parts.total if one.parts else None for one in explored.attempts),
-            selections=selections(explored, f"{self.preset.seed} {place}"),
+            right=right[explored.picked], judged=judged[explored.picked],
+            selections=selections(explored, f"{self.preset.seed} {place}", right),
             reason=explored.choice.reason, version=version,
             audited=await self._audited(explored.answer.rollout.episode, place),
             answering=ready.usage + answering, exploring=exploring, faults=ready.faults,
@@ -129,6 +142,14 @@ class Online:
         sured = [one for one in explored.attempts if sure(one.rollout.episode, self.limits)]
         self.buffer.add(outcome, [sample for one in sured for sample in one.samples], keep)
         return outcome, keep
+
+    def _right(self, explored: Explored, judged: Sequence[bool | None]) -> Sequence[bool | None]:
+        """Of each attempt."""
+        gold = self.gold.get(explored.answer.rollout.episode.question.id)
+        if gold is None:
+            return judged
+        answers = [one.rollout.episode.answer or "" for one in explored.attempts]
+        return [any(same(answer, each) for each in gold) for answer in answers]
 
     async def _audited(self, episode: Episode, place: int) -> bool | None:
         """What the other judge says of an answer, where it falls to its share."""
@@ -214,7 +235,7 @@ class Online:
                 [each.update.entropy for each in told], [each.length for each in told], self.limits
             ),
             contradicted(
-                [each.selections.router is True for each in audits],
+                [each.judged is True for each in audits],
                 [each.audited is True for each in audits],
                 self.limits,
             ),
