@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -170,6 +171,39 @@ async def test_what_each_rule_would_have_come_to_is_told(
     assert (told.first, told.shortest, told.longest) == (
         expected.first, expected.shortest, expected.longest
     )  # fmt: skip
+
+
+async def test_plans_are_drawn_together_and_so_is_what_comes_after() -> None:
+    under_way, seen = 0, list[str]()
+
+    @contextmanager
+    def counted() -> Generator[None]:
+        nonlocal under_way
+        under_way += 1
+        try:
+            yield
+        finally:
+            under_way -= 1
+
+    class Counts(list[str]):
+        def append(self, event: str) -> None:
+            seen.append(f"{event} {under_way}")
+
+    actor = actor_of(["c", "b", "none", "d"], Counts())._replace(under_way=counted)
+    told: list[Attempt] = []
+
+    async def answered(one: Attempt) -> None:
+        told.append(one)
+        seen.append(f"answered {under_way}")
+
+    await explore(
+        actor, FIND_A, attempts=4, seed="s", temperature=1.0, router=Picks(1),
+        plan_memory=NoPlanMemory(), answered=answered,
+    )  # fmt: skip
+    said = seen.index("answered 0")
+    assert seen[0] == "plan c 4" and "run b 1" in seen[:said]
+    assert not any(event.startswith(("run c", "run d")) for event in seen[:said])
+    assert seen[said + 1 : said + 3] == ["run c 2", "run d 2"] and under_way == 0
 
 
 async def test_an_error_of_ones_own_reward_flies_and_leaves_nothing_behind() -> None:

@@ -12,6 +12,7 @@ import asyncio
 import dataclasses
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from typing import NamedTuple
 
 from mia.errors import MIAError, ModelError
@@ -20,7 +21,7 @@ from mia.planner import Planner
 from mia.router import Choice, PlanMemory, Router
 from mia.solve import Team
 from mia.training.exercises import Exercise
-from mia.training.rollouts import Actor, Attempt, attempt, seed_of
+from mia.training.rollouts import Actor, Attempt, UnderWay, attempt, seed_of
 from mia.types import (
     Noun,
     Plan,
@@ -78,7 +79,7 @@ async def explore(
     """Draws so many plans, lets the router pick one, carries it out, and then the others.
     `answered` is told of the attempt that counts as soon as it is there. What chance decides
     depends on `seed` and the attempt's place only. Raises what an attempt or `answered` raises."""
-    crossing = _Crossing(attempts)
+    crossing = _Crossing(attempts, actor.under_way)
 
     async def one(place: int) -> Attempt:
         def team(model: Model, taken: Exercise) -> Team:
@@ -93,8 +94,9 @@ async def explore(
                 seed=seed_of(seed, place, exercise.question.id),
                 temperature=temperature,
             )
-        finally:  # whoever has no plan must not be waited for
+        finally:  # whoever has no plan must not be waited for, nor whoever is done
             crossing.arrive(place, None)
+            crossing.leave(place)
 
     async def all_of_them() -> Explored:
         async with asyncio.TaskGroup() as tasks:
@@ -103,7 +105,7 @@ async def explore(
             picked, choice = await _pick(router, plan_memory, exercise.question, crossing.plans)
             crossing.open(picked)
             await answered(await under_way[picked])
-            crossing.open_all()
+            crossing.open(*(place for place in range(attempts) if place != picked))
         return Explored(tuple(task.result() for task in under_way), picked, choice)
 
     try:
@@ -164,19 +166,25 @@ def _length(one: Attempt) -> tuple[int, int]:
 
 
 class _Crossing:
-    """Where plans wait until one of them may go on, and then the others."""
+    """Where plans wait until one of them may go on, and then the others. Whoever waits here is not
+    under way, so that nobody waits for it; whoever begins or goes on together is at once."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, under_way: UnderWay) -> None:
         self.plans: list[Plan | None] = [None] * count
         self.all_there = asyncio.Event()
+        self._under_way = under_way
         self._missing = set(range(count))
         self._ways = [asyncio.Event() for _ in range(count)]
+        self._walks = [ExitStack() for _ in range(count)]
+        for walk in self._walks:
+            walk.enter_context(under_way())
 
     def arrive(self, place: int, plan: Plan | None) -> None:
         """Comes once; None without a plan."""
         if place in self._missing:
             self.plans[place] = plan
             self._missing.discard(place)
+            self.leave(place)
             if not self._missing:
                 self.all_there.set()
 
@@ -184,14 +192,17 @@ class _Crossing:
         """Returns when it may."""
         await self._ways[place].wait()
 
-    def open(self, place: int) -> None:
-        """Lets one go on."""
-        self._ways[place].set()
+    def open(self, *places: int) -> None:
+        """Lets these go on."""
+        for place in places:
+            if self.plans[place] is not None:
+                self._walks[place].enter_context(self._under_way())
+        for place in places:
+            self._ways[place].set()
 
-    def open_all(self) -> None:
-        """Lets all go on."""
-        for way in self._ways:
-            way.set()
+    def leave(self, place: int) -> None:
+        """Is no longer under way."""
+        self._walks[place].close()
 
 
 class _Waiting(Planner):
