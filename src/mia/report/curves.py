@@ -91,16 +91,17 @@ def practice(scores: Sequence[Score]) -> tuple[Practice, ...]:
     most = max((occurrence for _, occurrence in met), default=0)
     found: list[Practice] = []
     for method, of in by_method(score for score, _ in met).items():
-        bins = tuple(
+        met_so = tuple(
             Bin(first=first, last=last, accuracy=accuracy(within))
-            for first, last in _bins(most)
+            for first, last in bins(most)
             if (within := [s for s in of if first <= (s.occurrence or 0) <= last])
         )
-        found.append(Practice(method=method, bins=bins))
+        found.append(Practice(method=method, bins=met_so))
     return tuple(found)
 
 
-def _bins(most: int) -> Iterator[tuple[int, int]]:
+def bins(most: int) -> Iterator[tuple[int, int]]:
+    """The first and the last occurrence of each bin, up to so many."""
     yield from ((number, number) for number in range(1, min(most, _EXACTLY) + 1))
     first, width = _EXACTLY + 1, _EXACTLY
     while first <= most:
