@@ -99,6 +99,7 @@ def test_a_number_that_is_not_there_is_told_what_is(mia: Mia, home: Home, comman
 
 
 def test_promote_and_rollback_move_what_is_in_use(mia: Mia, home: Home) -> None:
+    home.config.write_text(f'home = "{home.data}"\n')
     for _ in range(2):
         publish(home)
     said = mia("policy", "promote", "planner", "2")
@@ -128,9 +129,18 @@ def test_a_damaged_version_is_not_promoted(mia: Mia, home: Home) -> None:
 
 def test_who_promotes_what_the_embedded_model_cannot_take_is_told(mia: Mia, home: Home) -> None:
     publish(home, gguf=False)
-    assert mia("policy", "promote", "planner", "1").err == "", "an endpoint plans here"
     home.config.write_text(f'home = "{home.data}"\n')
-    assert "has no adapter.gguf" in mia("policy", "promote", "planner", "1").err
+    said = mia("policy", "promote", "planner", "1")
+    assert "version 1 would be in use" in said.out and "has no adapter.gguf" in said.err
+
+
+def test_who_promotes_where_an_endpoint_plays_the_role_is_told(mia: Mia, home: Home) -> None:
+    publish(home)
+    doubt = "but an endpoint plays the planner (toy), and serves what it serves\n"
+    said = mia("policy", "promote", "planner", "1")
+    assert said.out == "planner: version 1 would be in use from here on\n" and said.err == doubt
+    said = mia("policy", "rollback", "planner", "--json")
+    assert rows(said.out) == [{"role": "planner", "number": 0}] and said.err == doubt
 
 
 def test_the_doctor_tells_which_versions_are_in_use(mia: Mia, home: Home) -> None:

@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.cli.conftest import Said
+from tests.training.verl import runs
 
 from mia.cli.main import main
+from mia.cli.train_options import Place, Wishes, exercises_of
+from mia.models.catalog import known, place
+from mia.training import tiny
+from mia.training.rewards import Parts, Rollout
+from mia.training.verl.launch import begin
 from mia.training.versions import Shelf, shelf
 
 Mia = Callable[..., Said]
@@ -39,13 +46,20 @@ def mia(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Mia:
 
 
 def of(home: Path, role: Any) -> Shelf:
-    return shelf(home, role)
+    """The versions of the tiny world."""
+    return shelf(home / "tiny", role)
+
+
+def stumbles(rollout: Rollout) -> Parts | None:
+    """A reward with a mistake in it."""
+    raise KeyError(rollout.episode.id)
 
 
 def test_both_learn_in_turn_and_a_second_call_does_nothing_anew(mia: Mia, home: Path) -> None:
     said = mia("train", "alternate", *QUICK, "--home", str(home))
     assert said.code == 0, said.err
-    assert "mia policy promote planner 2" in said.err
+    assert "planner 2: of use to the tiny world only" in said.err
+    assert "mia policy promote" not in said.err
     for role in ("planner", "executor"):
         speaking, learned = of(home, role).versions()
         assert (speaking.made_by, learned.made_by) == ("supervised", role)
@@ -57,6 +71,9 @@ def test_both_learn_in_turn_and_a_second_call_does_nothing_anew(mia: Mia, home: 
     assert [(v["role"], v["number"]) for v in published] == [("executor", 2), ("planner", 2)]
     shown = mia("train", "show", "alternate-tiny-1-planner", "--home", str(home))
     assert "planner: 2 steps are done" in shown.out
+    show = ("train", "show", "alternate-tiny-1-planner", "--home", str(home), "--json")
+    told = json.loads(mia(*show).out)
+    assert told["spec"]["role"] == "planner" and [step["step"] for step in told["steps"]] == [1, 2]
     listed = json.loads(mia("train", "show", "--home", str(home), "--json").out)
     assert "alternate-tiny-1-executor" in listed["runs"]
 
@@ -70,6 +87,7 @@ def test_steps_and_checks_can_be_read_by_machines(mia: Mia, home: Path) -> None:
     assert lines[-1]["promoted"] is True
     current = of(home, "planner").current()
     assert current is not None and current.number == 2
+    assert shelf(home, "planner").versions() == (), "the embedded model has nothing to do with it"
 
 
 @pytest.mark.parametrize(
@@ -87,14 +105,51 @@ def test_steps_and_checks_can_be_read_by_machines(mia: Mia, home: Path) -> None:
         ((*QUICK, "--engine", "jax"), "there is no engine 'jax'; there are local and verl"),
         ((*QUICK, "--engine", "verl"), "say what to train: --base"),
         ((*QUICK, "--reward", "nowhere:none"), "no reward at 'nowhere:none'"),
+        ((*QUICK, "--set", "supervision=judge"), "nobody here can judge without right answers"),
+        ((*QUICK, "--from", "no/where"), "there is no adapter in no/where"),
     ],
 )
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
 def test_what_cannot_be_done_is_said(
+    mia: Mia, home: Path, arguments: tuple[str, ...], told: str, dry: tuple[str, ...]
+) -> None:
+    said = mia("train", "planner", *arguments, *dry, "--home", str(home))
+    assert said.code in (2, 3) and told in said.err and said.out == ""
+    assert of(home, "planner").versions() == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--device", "cpu"), "--device: only with --engine local"),
+        (("--log", "tensorboard"), "--log: only with --engine local"),
+        (("--promote", "--json"), "--promote, --json: only with --engine local"),
+        (("--from", "current"), "current is no folder"),
+        (("--from", "7"), "7 is no folder"),
+        (("--from", "shipped"), "shipped is no folder"),
+        (("--from", "no/where"), "no/where is no folder"),
+    ],
+)
+def test_what_verl_would_not_heed_is_refused(
     mia: Mia, home: Path, arguments: tuple[str, ...], told: str
 ) -> None:
-    said = mia("train", "planner", *arguments, "--home", str(home))
-    assert said.code in (2, 3) and told in said.err
-    assert of(home, "planner").current() is None
+    verl = ("--engine", "verl", "--base", str(home))
+    said = mia("train", "planner", *QUICK, *verl, *arguments, "--home", str(home))
+    assert said.code == 2 and told in said.err
+
+
+@pytest.mark.parametrize("option", [("--cluster", "gpus=8"), ("--override", "a=b")])
+def test_what_only_verl_heeds_is_refused_elsewhere(
+    mia: Mia, home: Path, option: tuple[str, str]
+) -> None:
+    said = mia("train", "planner", *QUICK, *option, "--all-weights", "--home", str(home))
+    assert said.code == 2 and f"{option[0]}, --all-weights: only with --engine verl" in said.err
+
+
+def test_a_reward_that_raises_is_told_in_one_line(mia: Mia, home: Path) -> None:
+    reward = f"{__name__}:stumbles"
+    said = mia("train", "planner", *QUICK, "--reward", reward, "--home", str(home))
+    assert said.code == 6 and f"the reward {reward} raised KeyError" in said.err
 
 
 def test_a_run_of_another_kind_is_not_gone_on_with(mia: Mia, home: Path) -> None:
@@ -108,6 +163,123 @@ def test_a_dry_run_says_what_would_be_done(mia: Mia, home: Path) -> None:
     told = json.loads(said.out)
     assert told["steps"] == 2 and told["order"]["preset"]["attempts"] == 4
     assert not (home / "training").exists()
+
+
+@pytest.fixture
+def published(home: Path, tmp_path: Path) -> Path:
+    """A folder with a question that has an answer, one that has none, and a corpus."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "questions.jsonl").write_text(
+        '{"question": "a?", "answer": "b"}\n{"question": "c?"}\n'
+    )
+    (folder / "corpus.jsonl").write_text('{"id": "1", "title": "a", "text": "b"}\n')
+    weights = place(home, known("smollm2-135m"))
+    weights.parent.mkdir(parents=True)
+    weights.touch()
+    return folder
+
+
+def test_right_answers_are_asked_for_where_the_reward_needs_them_only(
+    mia: Mia, home: Path, published: Path, tmp_path: Path
+) -> None:
+    dry = ("train", "planner", "--data", str(published), "--dry-run", "--home", str(home))
+    assert "row 2" in mia(*dry).err
+    own = mia(*dry, "--reward", "tests.training.tiny_world:opposite")
+    assert json.loads(own.out)["exercises"] == 2
+    (tmp_path / "mia.toml").write_text(
+        '[models.default]\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "toy"\n'
+    )
+    judged = mia(*dry, "--set", "supervision=judge")
+    assert json.loads(judged.out)["exercises"] == 2
+    assert mia(*dry, "--preset", "ttrl-unsupervised").code == 0
+    assert "row 2" in mia(*dry, "--preset", "ttrl").err
+
+
+def test_a_judge_s_supervision_takes_the_answers_away_from_what_is_learned_from(
+    published: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mia.toml").touch()
+    here = Place(None, False, tmp_path / "mia.toml", tmp_path / "home")
+    mine = str(published / "questions.jsonl")
+    plain = Wishes(mine, None, None, (), None, None, None, supervised=True)
+    learned, _ = exercises_of("planner", plain, here)
+    assert [each.question.answers for each in learned] == [("b",), None]
+    held = str(_held_out(tmp_path))
+    judged = plain._replace(supervised=False, changes=("supervision=judge",), held_out=held)
+    learned, kept = exercises_of("planner", judged, here)
+    assert [each.question.answers for each in learned] == [None, None]
+    assert [each.question.answers for each in kept] == [("e",)], "progress is measured by them"
+
+
+def test_a_folder_brings_its_corpus_unless_another_is_named(
+    mia: Mia, home: Path, published: Path
+) -> None:
+    own = ("--reward", "tests.training.tiny_world:opposite")
+    dry = ("train", "planner", "--data", str(published), *own, "--dry-run", "--home", str(home))
+    assert json.loads(mia(*dry).out)["corpus"] == str(published / "corpus.jsonl")
+    assert json.loads(mia(*dry, "--web").out)["corpus"] is None
+    other = str(published / "questions.jsonl")
+    assert json.loads(mia(*dry, "--corpus", other).out)["corpus"] == other
+
+
+def test_a_run_on_verl_is_shown_as_what_it_is(mia: Mia, home: Path, tmp_path: Path) -> None:
+    begin(replace(runs.job(tmp_path), folder=home / "training" / "far"))
+    show = ("train", "show", "far", "--home", str(home))
+    assert "planner on verl" in mia(*show).out and "no checkpoint yet" in mia(*show).out
+    for step in (20, 3):
+        (home / "training" / "far" / "checkpoints" / f"global_step_{step}").mkdir(parents=True)
+    assert "after steps 3, 20, in " in mia(*show).out
+    told = json.loads(mia(*show, "--json").out)
+    assert (told["engine"], told["role"], told["checkpoints"]) == ("verl", "planner", [3, 20])
+    drawn = mia(*show, "--figure", str(tmp_path / "a.png"))
+    assert drawn.code == 2 and "far is a run on verl" in drawn.err
+    (home / "training" / "far" / "run.json").write_text("{}")
+    assert "cannot be read" in mia(*show).err
+
+
+def test_who_promotes_at_once_is_told_what_mia_policy_promote_tells(
+    mia: Mia, home: Path, tmp_path: Path
+) -> None:
+    asked = tmp_path / "mine.jsonl"
+    asked.write_text('{"question": "a?", "answer": "b"}\n')
+    base = tiny.make_base(tmp_path / "base")
+    said = mia(
+        "train", "planner", "--data", str(asked), "--held-out", str(_held_out(tmp_path)), "--base",
+        str(base), "--from", "none", "--promote", "--set", "steps=0", "--set", "check_every=0",
+        "--home", str(home),
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    assert "planner 1: is promoted\nplanner: but version 1 of planner is an adapter for tiny" in (
+        said.err
+    )
+
+
+@pytest.mark.parametrize(
+    ("protocol", "told"), [("", True), ('[executor]\nprotocol = "text"\n', False)]
+)
+def test_an_executor_that_learned_tags_says_how_it_is_used(
+    mia: Mia, home: Path, tmp_path: Path, protocol: str, told: bool
+) -> None:
+    asked = tmp_path / "mine.jsonl"
+    asked.write_text('{"question": "a?", "answer": "b"}\n')
+    endpoint = '[models.executor]\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "toy"\n'
+    (tmp_path / "mia.toml").write_text(f"{endpoint}{protocol}")
+    base = tiny.make_base(tmp_path / "base")
+    said = mia(
+        "train", "executor", "--data", str(asked), "--held-out", str(_held_out(tmp_path)), "--base",
+        str(base), "--from", "none", "--set", "steps=0", "--set", "check_every=0",
+        "--home", str(home),
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    assert "mia policy promote executor 1" in said.err
+    assert ('use it with protocol = "text"' in said.err) is told
+
+
+def _held_out(folder: Path) -> Path:
+    file = folder / "held.jsonl"
+    file.write_text('{"question": "d?", "answer": "e"}\n')
+    return file
 
 
 def test_questions_without_answers_are_refused_by_their_row(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mia.errors import ConfigError
+from mia.errors import ConfigError, TrainingError
 from mia.judge import unknown
 from mia.training.rewards import (
     Parts,
@@ -197,6 +197,26 @@ def test_the_planner_s_reward_needs_a_verdict_on_the_first_answer_too(
     assert total(unsupervised_planner_reward(rollout)) == pytest.approx(1)
 
 
+NEVER_BEGAN: dict[str, Any] = {
+    "plan": None, "reflection": None, "trajectory": Trajectory(outcome="failed:model")
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tries", [1, 2])
+def test_a_planner_that_spoke_and_made_no_plan_is_paid_nothing(tries: int) -> None:
+    said = talk(*[("plan", "and so on, and so on")] * tries)
+    rollout = Rollout(episode=once(UNKNOWN, **NEVER_BEGAN), replies=said)
+    assert planner_reward(rollout) == unsupervised_planner_reward(rollout) == Parts(total=0.0)
+
+
+def test_what_fails_beside_the_planner_is_not_its_doing() -> None:
+    unasked = Rollout(episode=once(UNKNOWN, **NEVER_BEGAN))
+    down = once(UNKNOWN, reflection=None, trajectory=Trajectory(outcome="failed:search"))
+    planned = Rollout(episode=down, replies=talk(("plan", "1. search")))
+    for rollout in (unasked, planned):
+        assert planner_reward(rollout) is unsupervised_planner_reward(rollout) is None
+
+
 def test_a_first_run_without_an_answer_was_not_right() -> None:
     episode = twice(RIGHT, trajectory=Trajectory(outcome="abstained"))
     assert total(planner_reward(Rollout(episode=episode, replies=AGAIN))) == pytest.approx(0.8)
@@ -375,6 +395,20 @@ def test_an_entry_point_that_leads_nowhere_is_a_setting_that_cannot_be_used(
 def test_a_reward_that_returns_something_else_is_refused() -> None:
     with pytest.raises(ConfigError, match="should return Parts or None"):
         named_reward("builtins:bool")(Rollout(episode=once(RIGHT)))
+
+
+def stumbles(rollout: Rollout) -> Parts | None:
+    """A reward with a mistake in it."""
+    raise KeyError(rollout.episode.id)
+
+
+def test_a_reward_that_raises_is_named_with_the_line_where_it_did() -> None:
+    reward = named_reward(f"{__name__}:stumbles")
+    line = stumbles.__code__.co_firstlineno + 2
+    with pytest.raises(
+        TrainingError, match=rf"the reward {__name__}:stumbles raised KeyError: 'e' .*line {line}"
+    ):
+        reward(Rollout(episode=once(RIGHT)))
 
 
 @pytest.mark.parametrize("figure", [float("nan"), float("inf")])

@@ -117,6 +117,16 @@ async def test_the_first_answer_is_judged_as_well_where_another_counts() -> None
     )
 
 
+async def test_a_planner_that_rambles_to_the_end_of_its_context_learns_that_it_should_not() -> None:
+    room = 40
+    policy = Says("x" * (room - len("find a") - 3), ends=False)
+    actor = actor_of()._replace(voice=sampled(policy, LetterChat(room)))
+    done = await made(actor)
+    assert [said.stage for said in done.rollout.replies] == ["plan"], "there is no second try"
+    assert done.parts == Parts(total=0.0) and done.truncated
+    assert [sample.reward for sample in done.samples] == [0.0]
+
+
 class Judges:
     """Says what it is told to, one verdict a call; None for one that cannot be read."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,11 @@ from msgspec.structs import replace
 from tests.training.tiny_world import EXERCISES, SPEAKING, ignored, stage_of
 from tests.training.train_forever import STEPS, short
 
-from mia.errors import ConfigError, InputError, StoreError
-from mia.model import Message
-from mia.training.exercises import Exchange, chosen
+from mia.errors import ConfigError, InputError, StoreError, TrainingError
+from mia.model import Message, Model
+from mia.planners.given import GivenPlanner
+from mia.solve import Team
+from mia.training.exercises import Exchange, Exercise, chosen
 from mia.training.rewards import Parts, Rollout, planner_reward
 from mia.training.rollouts import group
 from mia.training.stages import (
@@ -31,7 +35,7 @@ from mia.training.stages import (
     train,
 )
 from mia.training.versions import sha256_of
-from mia.types import Noun, decode, encode
+from mia.types import Noun, Plan, Trajectory, decode, encode
 
 ROOT = Path(__file__).parents[2]
 FEW: dict[str, Any] = {"questions": 2, "attempts": 4, "steps": 2, "check_every": 0}
@@ -184,15 +188,55 @@ async def test_each_step_takes_what_is_chosen_and_what_was_said_is_written(
     assert any(one.reward is None for one in written) and any(one.reward for one in written)
 
 
-async def test_where_nobody_can_judge_nothing_is_learned(
+async def test_where_nobody_can_judge_nothing_is_learned_and_the_run_says_why(
     tiny_base: Path, speaking: Path, tmp_path: Path
 ) -> None:
     stage = stage_of(tiny_base, tmp_path, begins=speaking, reward=lambda _: None, **FEW)
     before = weights(stage)
-    await train(stage, ignored)
-    assert weights(stage) == before and stage.learner.version == 2
-    (step, _) = progress_of(tmp_path).steps
+    with pytest.raises(TrainingError, match=r"no episode of step 1 has a reward.*the reward gave"):
+        await train(stage, ignored)
+    assert weights(stage) == before
+    (step,) = progress_of(tmp_path).steps
     assert (step.unrewarded, step.groups, step.reward) == (8, 0, None)
+
+
+async def test_a_step_in_which_everything_fails_ends_the_run_with_the_commonest_faults(
+    tiny_base: Path, speaking: Path, tmp_path: Path
+) -> None:
+    asked: list[None] = []
+
+    class Down:
+        async def run(self, *_: object, **__: object) -> Trajectory:
+            asked.append(None)
+            detail = "the endpoint is down" if len(asked) % 4 else "the endpoint is slow"
+            return Trajectory(outcome="failed:model", detail=detail)
+
+    stage = stage_of(tiny_base, tmp_path, begins=speaking, **FEW)
+    able = stage.actor.cast
+
+    def cast(model: Model, exercise: Exercise) -> Team:
+        team = dataclasses.replace(able(model, exercise), executor=Down())
+        return dataclasses.replace(team, planner=GivenPlanner(Plan(text="a"), team.planner))
+
+    down = dataclasses.replace(stage, actor=stage.actor._replace(cast=cast))
+    with pytest.raises(TrainingError, match=r"is down \(6 times\); the endpoint is slow \(2 times"):
+        await train(down, ignored)
+    (step,) = progress_of(tmp_path).steps
+    assert (step.step, step.unrewarded) == (1, 8), "what was done is written down"
+    assert {one.outcome for one in said(tmp_path)} == {"failed:model"}
+    assert Counter(one.faults for one in said(tmp_path)) == {
+        ("the endpoint is down",): 6, ("the endpoint is slow",): 2,
+    }  # fmt: skip
+
+
+async def test_a_judge_that_cannot_tell_is_named_as_what_went_wrong(
+    tiny_base: Path, speaking: Path, tmp_path: Path
+) -> None:
+    unanswered = [replace(each, question=replace(each.question, answers=None))
+                  for each in EXERCISES]  # fmt: skip
+    stage = stage_of(tiny_base, tmp_path, begins=speaking, exercises=unanswered, **FEW)
+    with pytest.raises(TrainingError, match="no gold answer"):
+        await train(stage, ignored)
 
 
 async def test_a_warm_up_learns_to_speak(tiny_base: Path, tmp_path: Path) -> None:
@@ -232,8 +276,27 @@ async def test_without_anything_said_well_there_is_no_warm_up(
     tiny_base: Path, tmp_path: Path
 ) -> None:
     wrong = [replace(each, correct=False) for each in EXERCISES]
-    with pytest.raises(InputError, match="no run of step 1 was right and recorded"):
-        await supervise(stage_of(tiny_base, tmp_path, exercises=wrong, **SPEAKING), ignored)
+    stage = stage_of(tiny_base, tmp_path / "run", exercises=wrong, **SPEAKING)
+    with pytest.raises(InputError, match="no run shows what a right planner says"):
+        await supervise(stage, ignored)
+    assert not (tmp_path / "run").exists()
+
+
+async def test_a_warm_up_takes_only_what_shows_something_so_that_no_step_is_empty(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    executors = [one for one in EXERCISES[3].exchanges if one.role == "executor"]
+    mixed = [
+        EXERCISES[0],
+        *(replace(each, correct=False) for each in EXERCISES[1:3]),
+        replace(EXERCISES[3], exchanges=tuple(executors)),
+        EXERCISES[4],
+    ]
+    few: dict[str, Any] = {**SPEAKING, "questions": 1, "epochs": 2.0, "steps": None}
+    await supervise(stage_of(tiny_base, tmp_path, exercises=mixed, **few), ignored)
+    steps = progress_of(tmp_path).steps
+    assert [(step.step, step.steps) for step in steps] == [(n, 4) for n in (1, 2, 3, 4)]
+    assert all(step.update.samples for step in steps)
 
 
 def test_a_run_ends_after_its_epochs_or_its_steps(tiny_base: Path, tmp_path: Path) -> None:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from safetensors import SafetensorError
 from tests.training.tiny_world import EXERCISES, SPEAKING, ignored, preset
 
 from mia.config import load
-from mia.errors import ConfigError, InputError, MIAError, StoreError
+from mia.errors import (
+    ConfigError,
+    InputError,
+    MIAError,
+    MissingError,
+    ModelError,
+    StoreError,
+    TrainingError,
+)
+from mia.locks import alone
+from mia.models.gguf_adapters import CONFIG, WEIGHTS, Heads
 from mia.team import silent
+from mia.training.embedded import EMBEDDED, shipped
 from mia.training.stages import Said, Step, Watch, progress_of
 from mia.training.versions import ROLES, Draft, Role, Version, sha256_of
 from mia.training.workshop import Order, Trained, Workshop, alternate
@@ -21,6 +35,7 @@ from mia.types import Noun, decode
 
 QUICK: dict[str, Any] = {"questions": 2, "attempts": 6, "steps": 3, "check_every": 3}
 HELD_OUT = EXERCISES[:4]
+SMOLLM2 = Heads(attention=9, key_value=3)
 
 
 @pytest.fixture
@@ -52,8 +67,8 @@ def taught(shop: Workshop, role: Role) -> Version:
     return run(shop, lessons).version
 
 
-def said(trained: Trained) -> list[Said]:
-    raw = (trained.folder / "attempts.jsonl").read_bytes()
+def said(folder: Path) -> list[Said]:
+    raw = (folder / "attempts.jsonl").read_bytes()
     return [decode(line, Said) for line in raw.splitlines()]
 
 
@@ -70,22 +85,26 @@ def test_stages_take_turns_each_from_what_the_one_before_came_to(shop: Workshop)
         ("executor", 3, 2, "executor"), ("planner", 3, 2, "planner"),
     ]  # fmt: skip
     for trained in done:
-        version = shop.shelf(trained.version.role).verify(trained.version.number)
+        version = shop.shelf(trained.version.role, "tiny").verify(trained.version.number)
         assert version == trained.version and version.base == "tiny"
         assert {"adapter_model.safetensors", "adapter.gguf"} <= version.files.keys()
         assert version.config["run"] == trained.folder.name and version.metrics["steps"] == 3
         assert version.data == "the tiny world" and list(version.checks) == [
             "accuracy of 4 after 0 steps", "accuracy of 4 after 3 steps"
         ]  # fmt: skip
-    assert all(shop.shelf(role).current() is None for role in ROLES), "nothing is in use unasked"
+    assert all(shop.shelf(role, "tiny").current() is None for role in ROLES), (
+        "nothing is in use unasked"
+    )
 
     # the same stages beside the same partners, one by one
     for at, partner in ((1, versions[0]), (2, versions[1])):
         again = order(versions[at].role, "again" + str(at), str(versions[at].parent))
-        assert _plain(said(run(shop, again, partner=partner))) == _plain(said(done[at]))
+        assert _plain(said(run(shop, again, partner=partner).folder)) == _plain(
+            said(done[at].folder)
+        )
     # and with none in use, beside one that does everything right
     with_rule = run(shop, order("planner", "by rule", "1"))
-    assert _plain(said(with_rule)) != _plain(said(done[1]))
+    assert _plain(said(with_rule.folder)) != _plain(said(done[1].folder))
 
 
 def _plain(lines: list[Said]) -> list[tuple[object, ...]]:
@@ -102,10 +121,10 @@ def test_a_second_call_publishes_nothing_anew(shop: Workshop) -> None:
         )
 
     first = both()
-    shelves = {role: shop.shelf(role).versions() for role in ROLES}
+    shelves = {role: shop.shelf(role, "tiny").versions() for role in ROLES}
     steps.clear()
     assert both() == first and steps == []
-    assert {role: shop.shelf(role).versions() for role in ROLES} == shelves
+    assert {role: shop.shelf(role, "tiny").versions() for role in ROLES} == shelves
 
 
 class Enough(Exception):
@@ -123,7 +142,7 @@ def test_a_run_that_was_interrupted_is_published_when_it_has_come_to_its_end(
 
     with pytest.raises(Enough):
         run(shop, wanted, stops)
-    assert shop.shelf("planner").versions() == ()
+    assert shop.shelf("planner", "tiny").versions() == ()
     steps: list[int] = []
     trained = run(shop, wanted, lambda n: steps.append(n.step) if isinstance(n, Step) else None)
     whole = run(shop, replace(wanted, name="whole"))
@@ -138,13 +157,16 @@ def test_a_partner_that_cannot_speak_is_asked_and_not_somebody_else(
 ) -> None:
     begins = str(speaking)
     mute = run(shop, order("executor", "mute", steps=0)).version
-    beside = run(shop, order("planner", "beside the mute", begins), partner=mute)
-    assert all(one.answer is None for one in said(beside))
-    alone = run(shop, order("planner", "beside nobody", begins))
-    assert any(one.answer is not None for one in said(alone))
-    shop.shelf("executor").promote(mute.number)
-    in_use = run(shop, order("planner", "beside who is in use", begins))
-    assert all(one.answer is None for one in said(in_use))
+    beside_the_mute = order("planner", "beside the mute", begins)
+    with pytest.raises(TrainingError, match=r"no episode of step 1 has a reward.*: one letter"):
+        run(shop, beside_the_mute, partner=mute)
+    assert all(one.answer is None for one in said(shop.folder("beside the mute")))
+    beside_nobody = run(shop, order("planner", "beside nobody", begins))
+    assert any(one.answer is not None for one in said(beside_nobody.folder))
+    shop.shelf("executor", "tiny").promote(mute.number)
+    with pytest.raises(TrainingError, match="no episode of step 1 has a reward"):
+        run(shop, order("planner", "beside who is in use", begins))
+    assert all(one.answer is None for one in said(shop.folder("beside who is in use")))
 
 
 def test_a_run_is_not_gone_on_with_beside_another_partner(shop: Workshop, speaking: Path) -> None:
@@ -160,17 +182,117 @@ def test_a_run_is_not_gone_on_with_beside_another_partner(shop: Workshop, speaki
 def test_who_is_in_use_is_begun_with(shop: Workshop) -> None:
     first = run(shop, order("planner", "first", "current", steps=0)).version
     assert first.parent == 0, "nobody was in use"
-    shop.shelf("planner").promote(first.number)
+    shop.shelf("planner", "tiny").promote(first.number)
     assert run(shop, order("planner", "second", "current", steps=0)).version.parent == first.number
-    folder = shop.shelf("planner").folder(first.number)
+    folder = shop.shelf("planner", "tiny").folder(first.number)
     from_folder = run(shop, order("planner", "third", str(folder), steps=0)).version
     weights = "adapter_model.safetensors"
     assert from_folder.parent == 0 and from_folder.files[weights] == first.files[weights]
 
 
+def test_the_tiny_world_and_the_embedded_model_leave_each_other_s_versions_alone(
+    shop: Workshop,
+) -> None:
+    draft = Draft(base="huge", base_sha256="0" * 64, made_by="imported")
+    for role in ROLES:
+        shelf = shop.shelf(role, EMBEDDED)
+        shelf.publish(draft, lambda folder: (folder / "a").write_text("a") and None)
+        shelf.promote(1)
+    tried = run(shop, order("planner", "tried", "current", steps=0)).version
+    assert (tried.number, tried.parent, tried.base) == (1, 0, "tiny")
+    shop.shelf("planner", "tiny").promote(tried.number)
+    in_use = shop.shelf("planner", EMBEDDED).current()
+    assert in_use is not None and in_use.base == "huge"
+
+
+def test_two_processes_do_not_train_one_run(shop: Workshop) -> None:
+    with alone(shop.folder("run") / "busy.lock"):
+        with pytest.raises(StoreError, match="another process trains 'run'"):
+            run(shop, order("planner", "run", steps=0))
+        assert run(shop, order("planner", "another", steps=0)).version.number == 1
+    assert run(shop, order("planner", "run", steps=0)).version.number == 2
+
+
+@contextmanager
+def small_files() -> Iterator[None]:
+    """No file of this process can be longer than ten kilobytes, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_what_came_with_mia_is_turned_into_what_can_be_trained_whole(
+    shop: Workshop, tmp_path: Path
+) -> None:
+    folder, left = tmp_path / "begins", tmp_path / "begins.half"
+    with small_files(), pytest.raises((OSError, SafetensorError)):
+        shipped("planner", folder, SMOLLM2)
+    assert not folder.exists(), "what cannot be written to its end is not begun with"
+    left.mkdir(exist_ok=True)
+    (left / "left by a kill").touch()
+    assert shipped("planner", folder, SMOLLM2) == folder and not left.exists()
+    assert sorted(file.name for file in folder.iterdir()) == [CONFIG, WEIGHTS]
+    before = sha256_of(folder / WEIGHTS)
+    assert sha256_of(shipped("executor", tmp_path / "other", SMOLLM2) / WEIGHTS) != before
+    assert sha256_of(shipped("executor", folder, SMOLLM2) / WEIGHTS) == before, "it is made once"
+
+
+def test_the_embedded_model_is_what_the_settings_name_or_has_to_be_fetched(
+    shop: Workshop, tmp_path: Path
+) -> None:
+    wanted = replace(order("planner", "run"), base=EMBEDDED)
+    with pytest.raises(MissingError, match="run: mia models get smollm2-135m"):
+        shop.check(wanted)
+    named = tmp_path / "mine.gguf"
+    config = tmp_path / "named.toml"
+    config.write_text(f'smollm2 = "{named}"\n')
+    loaded = load(config, {"MIA_HOME": str(tmp_path / "home")})
+    other = Workshop(loaded, None, False, silent)
+    with pytest.raises(ConfigError, match=r"smollm2 names .*mine\.gguf"):
+        other.check(wanted)
+    named.touch()
+    other.check(wanted)
+    with pytest.raises(ModelError, match=r"mine\.gguf cannot be turned into a model to train"):
+        run(other, wanted)
+
+
+@pytest.mark.parametrize(
+    ("settings", "can"),
+    [
+        ("", False),
+        ('[models.judge]\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "toy"\n', True),
+        ('[models.default]\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "toy"\n', True),
+        ('judge = "reference"\n[models.judge]\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "toy"\n',
+         False),
+    ],
+)  # fmt: skip
+def test_a_judge_s_supervision_needs_one_who_can_do_without_right_answers(
+    tiny_base: Path, tmp_path: Path, settings: str, can: bool
+) -> None:
+    (tmp_path / "mia.toml").write_text(settings)
+    shop = Workshop(
+        load(tmp_path / "mia.toml", {"MIA_HOME": str(tmp_path / "home")}), None, False, silent
+    )
+    judged = replace(order("planner", "run", supervision="judge"), base=str(tiny_base))
+    if can:
+        shop.check(judged)
+    else:
+        with pytest.raises(ConfigError, match="nobody here can judge without right answers"):
+            shop.check(judged)
+    shop.check(replace(judged, reward="tests.training.tiny_world:opposite"))
+    shop.check(replace(judged, supervised=True))
+    with pytest.raises(ConfigError, match="nobody here can judge"):
+        shop.check(replace(judged, base="tiny"))
+
+
 def test_a_version_of_another_base_is_refused(shop: Workshop) -> None:
     draft = Draft(base="huge", base_sha256="0" * 64, made_by="imported")
-    shop.shelf("planner").publish(draft, lambda folder: (folder / "a").write_text("a") and None)
+    shop.shelf("planner", "tiny").publish(
+        draft, lambda folder: (folder / "a").write_text("a") and None
+    )
     with pytest.raises(ConfigError, match="version 1 of the planner is of huge, not of tiny"):
         run(shop, order("planner", "run", "1"))
     assert not (shop.home / "training" / "run").exists()
@@ -178,7 +300,7 @@ def test_a_version_of_another_base_is_refused(shop: Workshop) -> None:
 
 def test_a_damaged_version_is_not_begun_with(shop: Workshop) -> None:
     version = run(shop, order("planner", "run", steps=0)).version
-    weights = shop.shelf("planner").folder(version.number) / "adapter_model.safetensors"
+    weights = shop.shelf("planner", "tiny").folder(version.number) / "adapter_model.safetensors"
     raw = weights.read_bytes()
     weights.unlink()
     weights.write_bytes(raw[:-1] + b"?")
@@ -189,7 +311,7 @@ def test_a_damaged_version_is_not_begun_with(shop: Workshop) -> None:
 def test_a_partner_of_another_base_or_with_other_files_is_not_trained_beside(
     shop: Workshop,
 ) -> None:
-    shelf = shop.shelf("executor")
+    shelf = shop.shelf("executor", "tiny")
     draft = Draft(base="huge", base_sha256="0" * 64, made_by="imported")
     huge = shelf.publish(draft, lambda folder: (folder / "a").write_text("a") and None)
     with pytest.raises(ConfigError, match="version 1 of the executor is of huge, not of tiny"):
@@ -218,13 +340,14 @@ def test_what_cannot_be_trained_is_refused_and_nothing_is_written(
 ) -> None:
     with pytest.raises(error, match=told):
         run(shop, replace(order("planner", "run"), **changes))
-    assert not (shop.home / "training").exists() and shop.shelf("planner").versions() == ()
+    assert not (shop.home / "training").exists() and shop.shelf("planner", "tiny").versions() == ()
 
 
 def test_somebody_s_own_reward_is_what_is_paid(shop: Workshop, speaking: Path) -> None:
     begins = str(speaking)
     own = replace(order("planner", "run", begins), reward="tests.training.tiny_world:opposite")
-    paid, usual = said(run(shop, own)), said(run(shop, order("planner", "usual", begins)))
+    paid = said(run(shop, own).folder)
+    usual = said(run(shop, order("planner", "usual", begins)).folder)
     first = [(a.reward, b.reward) for a, b in zip(paid, usual, strict=True) if a.step == 1]
     assert all(ours == pytest.approx(1 - (theirs or 0)) for ours, theirs in first)
     assert progress_of(shop.folder("run")).spec.reward == own.reward

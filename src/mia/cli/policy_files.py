@@ -12,12 +12,13 @@ import typer
 from mia.cli import options
 from mia.cli.output import note, print_json
 from mia.cli.policy_look import Number, Roles, number_of, opened
-from mia.config import Loaded, Settings
+from mia.config import Loaded
 from mia.errors import ConfigError, InputError, MissingError
-from mia.models.catalog import KNOWN, known, place
+from mia.models.catalog import KNOWN
 from mia.models.gguf_adapters import CONFIG, WEIGHTS, Heads, heads_of, to_gguf
 from mia.models.merging import merge
 from mia.models.torch_local import Origin, origin_of
+from mia.training import embedded
 from mia.training.bases import weights_sha256
 from mia.training.versions import GGUF, Draft, Version
 
@@ -157,7 +158,7 @@ def import_(
     one = opened(config, home, role)
     if parent:
         one.version(parent)
-    weights = base or _embedded(loaded.settings)
+    weights = base or embedded.weights(loaded.settings)
     if not weights.exists():
         raise MissingError(f"no model at {weights}; name the adapter's with --base")
     heads = _heads(weights)
@@ -188,11 +189,6 @@ def import_(
 
 def _notes(loaded: Loaded) -> Path:
     return loaded.settings.folder / "policies" / "bases.json"
-
-
-def _embedded(settings: Settings) -> Path:
-    fetched = place(settings.folder, known("smollm2-135m"))
-    return Path(settings.smollm2) if settings.smollm2 else fetched
 
 
 def _heads(base: Path) -> Heads | None:

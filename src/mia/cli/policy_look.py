@@ -10,7 +10,9 @@ from msgspec.structs import asdict
 
 from mia.cli import options
 from mia.cli.output import console, note, print_json
+from mia.config import Loaded
 from mia.errors import ConfigError, InputError
+from mia.team import House
 from mia.training.versions import ROLES, Role, Shelf, Version, shelf
 
 _SHIPPED = "what came with MIA"
@@ -137,9 +139,9 @@ def promote(
     home: options.Home = None,
 ) -> None:
     """Puts a version to use, after a look whether it is whole."""
-    one = opened(config, home, role)
-    _told(one.promote(number_of(one, number)), role, as_json)
-    _warn(config, home, role)
+    loaded = options.settings(config, home)
+    one = shelf(loaded.settings.folder, role)
+    _tell(loaded, role, one.promote(number_of(one, number)), as_json)
 
 
 def rollback(
@@ -149,21 +151,29 @@ def rollback(
     home: options.Home = None,
 ) -> None:
     """Goes back to what was in use before."""
-    _told(opened(config, home, role).rollback(), role, as_json)
-    _warn(config, home, role)
+    loaded = options.settings(config, home)
+    _tell(loaded, role, shelf(loaded.settings.folder, role).rollback(), as_json)
 
 
-def _told(version: Version | None, role: Role, as_json: bool) -> None:
-    if as_json:
-        print_json({"role": role, "number": version.number if version else 0})
-        return
-    print(f"{role}: {f'version {version.number}' if version else _SHIPPED} is in use from here on")
-
-
-def _warn(config: Path | None, home: Path | None, role: Role) -> None:
-    """Tells of a version that the embedded model will refuse."""
-    with options.opened(config, home) as house:
+def doubt_of(loaded: Loaded, role: Role) -> str | None:
+    """Why the version that was put to use in a role does not speak there; None where it does."""
+    with House(loaded, say=note) as house:
+        endpoint = house.engines.endpoint(role)
+        if endpoint is not None:
+            return f"an endpoint plays the {role} ({endpoint.model}), and serves what it serves"
         try:
             house.engines.version(role)
         except ConfigError as error:
-            note(f"but {error}")
+            return str(error)
+    return None
+
+
+def _tell(loaded: Loaded, role: Role, version: Version | None, as_json: bool) -> None:
+    doubt = doubt_of(loaded, role)
+    if as_json:
+        print_json({"role": role, "number": version.number if version else 0})
+    else:
+        what = f"version {version.number}" if version else _SHIPPED
+        print(f"{role}: {what} {'would be' if doubt else 'is'} in use from here on")
+    if doubt:
+        note(f"but {doubt}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mia.cli import train_collect, train_run
+from mia.cli import train_collect, train_run, train_show
 
 app = typer.Typer(
     help="Train policies, and collect what they learn from.",
@@ -16,7 +16,7 @@ app.command()(train_run.warmup)
 app.command(name="executor")(train_run.stage("executor"))
 app.command(name="planner")(train_run.stage("planner"))
 app.command(name="alternate")(train_run.both)
-app.command()(train_run.show)
+app.command()(train_show.show)
 
 
 @app.callback()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 import typer
-from msgspec.structs import asdict, fields
+from msgspec.structs import asdict, fields, replace
 
 from mia.cli import options
 from mia.cli.output import note
@@ -16,12 +16,13 @@ from mia.datasets.named import named
 from mia.errors import InputError
 from mia.team import House
 from mia.training import tiny
+from mia.training.embedded import EMBEDDED
 from mia.training.exercises import Exercise, read_exercises
-from mia.training.presets import PRESETS
+from mia.training.presets import PRESETS, Preset
 from mia.training.sinks import SINKS
 from mia.training.stages import steps_of
 from mia.training.versions import Role
-from mia.training.workshop import EMBEDDED, Order, Workshop
+from mia.training.workshop import Order, Workshop
 from mia.types import Noun
 
 N = TypeVar("N", bound=Noun)
@@ -58,9 +59,11 @@ Base = Annotated[
     typer.Option("--base", help="A model's folder in Hugging Face's form; default: the embedded."),
 ]
 From = Annotated[
-    str,
+    str | None,
     typer.Option(
-        "--from", help="The adapter to begin with: current, shipped, none, a version, a folder."
+        "--from",
+        help="The adapter to begin with: current, shipped, none, a version, a folder; default:"
+        " current, on verl none.",
     ),
 ]
 Name = Annotated[
@@ -99,7 +102,7 @@ class Wishes(NamedTuple):
     preset: str | None
     changes: Sequence[str]
     base: str | None
-    begins: str
+    begins: str | None
     name: str | None
     reward: str = ""
     device: str = "auto"
@@ -115,43 +118,69 @@ class Place(NamedTuple):
     config: Path | None
     home: Path | None
 
+    def beside(self, data: str | None) -> Place:
+        """With the corpus that came with the data, where no other is named, as `mia train collect`
+        has it. Raises what `named` raises."""
+        if data is None or self.corpus or self.web:
+            return self
+        home = options.settings(self.config, self.home).settings.folder
+        return self._replace(corpus=named(data, home).corpus)
+
     def workshop(self) -> Workshop:
         """Raises what settings and options raise."""
         loaded = options.settings(self.config, self.home)
         return Workshop(loaded, options.corpus_of(loaded, self.corpus), self.web, note)
 
 
-def exercises_of(wishes: Wishes, place: Place) -> tuple[list[Exercise], list[Exercise]]:
-    """What is learned from, and what is held out."""
-    if wishes.preset is not None and wishes.preset not in PRESETS:
-        raise InputError(f"there is no preset {wishes.preset!r}; there are {', '.join(PRESETS)}")
+def preset_of(role: Role, wishes: Wishes) -> Preset:
+    """The numbers of a run. Raises InputError for those that no run can have."""
+    chosen = _preset_name(role, wishes)
+    if chosen not in PRESETS:
+        raise InputError(f"there is no preset {chosen!r}; there are {', '.join(PRESETS)}")
+    return set_fields(PRESETS[chosen], wishes.changes, "--set")
+
+
+def _preset_name(role: Role, wishes: Wishes) -> str:
+    return wishes.preset or f"embedded-{role}"
+
+
+def exercises_of(role: Role, wishes: Wishes, place: Place) -> tuple[list[Exercise], list[Exercise]]:
+    """What is learned from, and what is held out. Right answers are asked for where the role's own
+    reward needs them; under the supervision of a judge what is learned from has none, so that no
+    judge can look at them."""
+    preset = preset_of(role, wishes)
     if wishes.preset == tiny.NAME:
         every = tiny.exercises(64)
         return list(every), list(every[:8])
     if wishes.data is None:
         raise InputError("say what to learn from: --data (see: mia train collect --help)")
+    judged = preset.supervision != "gold"
+    gold = not (judged or wishes.reward or wishes.supervised)
     loaded = options.settings(place.config, place.home)
     with House(loaded, say=note) as house:
-        every = _read(wishes.data, house)
-        kept = [] if wishes.held_out is None else _read(wishes.held_out, house)
+        every = _read(wishes.data, house, gold)
+        kept = [] if wishes.held_out is None else _read(wishes.held_out, house, gold)
     if wishes.held_out is None:
         kept = every[_HELD_OUT - 1 :: _HELD_OUT][:_MOST_HELD_OUT]
     known = {exercise.question.id for exercise in kept}
     left = [exercise for exercise in every if exercise.question.id not in known]
     if not left:
         raise InputError(f"{wishes.data} has nothing to learn from that is not held out")
-    return left, kept
+    return list(map(_unanswered, left)) if judged else left, kept
 
 
-def _read(data: str, house: House) -> list[Exercise]:
+def _read(data: str, house: House, gold: bool) -> list[Exercise]:
     given = named(data, house.settings.folder)
-    return list(read_exercises(given.questions, house.beside(given.questions), gold=True))
+    return list(read_exercises(given.questions, house.beside(given.questions), gold=gold))
+
+
+def _unanswered(exercise: Exercise) -> Exercise:
+    return replace(exercise, question=replace(exercise.question, answers=None))
 
 
 def order_of(role: Role, wishes: Wishes, exercises: Sequence[Exercise]) -> Order:
     """What is to be trained. Raises InputError for numbers that no run can have."""
-    chosen = wishes.preset or f"embedded-{role}"
-    preset = set_fields(PRESETS[chosen], wishes.changes, "--set")
+    chosen, preset = _preset_name(role, wishes), preset_of(role, wishes)
     base = tiny.NAME if chosen == tiny.NAME else wishes.base or EMBEDDED
     steps_of(preset, len(exercises))
     return Order(
@@ -160,7 +189,7 @@ def order_of(role: Role, wishes: Wishes, exercises: Sequence[Exercise]) -> Order
         name=wishes.name or f"{role}-{chosen}" + ("-warmup" if wishes.supervised else ""),
         data=wishes.data or tiny.NAME,
         base=base,
-        begins=wishes.begins,
+        begins=wishes.begins or "current",
         reward=wishes.reward,
         device=wishes.device,
         supervised=wishes.supervised,

@@ -54,8 +54,10 @@ class Curve:
         if step.reward is not None:
             told += f" · reward {step.reward:.3f}"
             told += f" · {step.dropped} of {step.groups} groups all alike"
-        else:
+        elif not step.unrewarded:
             told += f" · loss {step.update.loss:.3f}"
+        if step.unrewarded:
+            told += f" · {step.unrewarded} of {step.episodes} without a reward"
         told += f" · {step.response_tokens:.0f} tokens each · {_span(left)} left"
         self._console.print(f"{self._name} {told}".strip(), highlight=False)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ from msgspec.structs import asdict, replace
 
 from mia.cli import options
 from mia.cli.output import console, note, print_json
+from mia.cli.policy_look import doubt_of
 from mia.cli.train_options import (
     AllWeights,
     Base,
@@ -32,15 +32,16 @@ from mia.cli.train_options import (
     Wishes,
     exercises_of,
     order_of,
-    set_fields,
 )
 from mia.cli.train_progress import Curve
-from mia.errors import InputError
-from mia.report.training import draw
+from mia.cli.train_verl import Rig, on_verl
+from mia.errors import ConfigError, InputError
+from mia.executors.react.tagged import Tagged
+from mia.team import House
 from mia.training import tiny
 from mia.training.exercises import Exercise
 from mia.training.sinks import sink
-from mia.training.stages import Watch, progress_of, steps_of
+from mia.training.stages import Watch, steps_of
 from mia.training.versions import ROLES, Role, Version
 from mia.training.workshop import Order, Trained, Workshop, alternate
 from mia.types import Noun
@@ -64,7 +65,7 @@ def stage(role: Role) -> Callable[..., None]:
         preset: PresetName = None,
         changes: Set = None,
         base: Base = None,
-        begins: From = "current",
+        begins: From = None,
         name: Name = None,
         reward: Reward = "",
         device: Device = "auto",
@@ -85,18 +86,29 @@ def stage(role: Role) -> Callable[..., None]:
             data, held_out, preset, changes or (), base, begins, name, reward, device,
             logs=logs or (),
         )  # fmt: skip
-        place = Place(corpus, web, config, home)
+        place, rig = (
+            Place(corpus, web, config, home),
+            Rig(cluster or (), override or (), all_weights),
+        )
         if engine == "verl":
-            _on_verl(
-                role, wishes, place, cluster or (), override or (), dry_run, all_weights=all_weights
-            )
+            ours = {"--device": device != "auto", "--log": logs, "--promote": promote,
+                    "--json": as_json}  # fmt: skip
+            _refuse([option for option, given in ours.items() if given], "local")
+            on_verl(role, wishes, place, rig, dry_run=dry_run)
         elif engine == "local":
+            _refuse(rig.given, "verl")
             _one(role, wishes, place, promote=promote, dry_run=dry_run, as_json=as_json)
         else:
             raise InputError(f"there is no engine {engine!r}; there are local and verl")
 
     train.__doc__ = f"{_STAGES[role]}\n\n{_GOES_ON}"
     return train
+
+
+def _refuse(given: Sequence[str], engine: str) -> None:
+    """Raises ConfigError for options of the other engine, which would have no effect."""
+    if given:
+        raise ConfigError(f"{', '.join(given)}: only with --engine {engine}")
 
 
 def warmup(
@@ -106,7 +118,7 @@ def warmup(
     preset: PresetName = None,
     changes: Set = None,
     base: Base = None,
-    begins: From = "current",
+    begins: From = None,
     name: Name = None,
     device: Device = "auto",
     logs: Logs = None,
@@ -133,7 +145,7 @@ def both(
     preset: PresetName = None,
     changes: Set = None,
     base: Base = None,
-    begins: From = "current",
+    begins: From = None,
     name: Name = None,
     device: Device = "auto",
     logs: Logs = None,
@@ -149,9 +161,9 @@ def both(
     wishes = Wishes(
         data, held_out, preset, changes or (), base, begins, name, "", device, logs=logs or ()
     )
-    place = Place(corpus, web, config, home)
+    place = Place(corpus, web, config, home).beside(data)
     shop = place.workshop()
-    exercises, kept = exercises_of(wishes, place)
+    exercises, kept = exercises_of("planner", wishes, place)  # both have the same supervision
     watch = _watch(shop, wishes.logs, as_json)
     warm = _warmed(shop, wishes, exercises, ROLES, watch)
 
@@ -162,56 +174,27 @@ def both(
         return replace(each, name=f"{run}-{number}-{role}", begins=begun)
 
     done = alternate(shop, order, rounds, lambda _: exercises, kept, watch)
-    _tell(shop, done, promote=promote, as_json=as_json)
-
-
-def show(
-    name: Annotated[str | None, typer.Argument(help="Of a run; none to list them.")] = None,
-    figure: Annotated[
-        Path | None, typer.Option("--figure", help="Draw it here: .png, .svg or .pdf.")
-    ] = None,
-    as_json: options.Json = False,
-    config: options.Config = None,
-    home: options.Home = None,
-) -> None:
-    """How a run goes, or which runs there are."""
-    shelf = options.settings(config, home).settings.folder / "training"
-    if name is None:
-        names = sorted(path.parent.name for path in shelf.glob("*/run.json"))
-        if as_json:
-            print_json({"runs": names})
-        else:
-            note(f"runs: {', '.join(names) or 'none yet'}")
-        return
-    told = progress_of(shelf / name)
-    if figure is not None:
-        draw(told, figure)
-    if as_json:
-        print_json(told)
-        return
-    curve = Curve(console())
-    for check in told.checks:
-        curve.add(check)
-    curve.summary(told)
+    _tell(shop, done, order("planner", 1).base, promote=promote, as_json=as_json)
 
 
 def _one(
     role: Role, wishes: Wishes, place: Place, *, promote: bool, dry_run: bool, as_json: bool
 ) -> None:
+    place = place.beside(wishes.data)
     shop = place.workshop()
-    exercises, kept = exercises_of(wishes, place)
+    exercises, kept = exercises_of(role, wishes, place)
     order = order_of(role, wishes, exercises)
-    if dry_run:
-        _plan(order, exercises, kept)
-        return
     shop.check(order)
+    if dry_run:
+        _plan(shop, order, exercises, kept)
+        return
     watch = _watch(shop, wishes.logs, as_json)
     if not wishes.supervised:
         warm = _warmed(shop, wishes, exercises, (role,), watch)
         if role in warm:
             order = replace(order, begins=str(warm[role].version.number))
     done = shop.run(order, exercises, kept, watch(order))
-    _tell(shop, [done], promote=promote, as_json=as_json)
+    _tell(shop, [done], order.base, promote=promote, as_json=as_json)
 
 
 def _warmed(
@@ -222,13 +205,13 @@ def _warmed(
     watch: Callable[[Order], Watch],
 ) -> dict[Role, Trained]:
     """The tiny world's policies after they have learned to speak; nobody else's."""
-    if wishes.preset != tiny.NAME or wishes.begins != "current":
+    if wishes.preset != tiny.NAME or wishes.begins not in (None, "current"):
         return {}
     warm: dict[Role, Trained] = {}
     for role in roles:
-        if shop.shelf(role).current() is not None:
-            continue
         order = order_of(role, wishes, exercises)
+        if shop.shelf(role, order.base).current() is not None:
+            continue
         speaking = replace(order.preset, learning_rate=1e-2, questions=32, epochs=_WARM_STEPS / 2,
                            steps=_WARM_STEPS, check_every=0)  # fmt: skip
         run = f"{wishes.name or tiny.NAME}-{role}-speaking"
@@ -256,10 +239,13 @@ def _watch(shop: Workshop, logs: Sequence[str], as_json: bool) -> Callable[[Orde
     return watch
 
 
-def _plan(order: Order, exercises: Sequence[Exercise], kept: Sequence[Exercise]) -> None:
+def _plan(
+    shop: Workshop, order: Order, exercises: Sequence[Exercise], kept: Sequence[Exercise]
+) -> None:
     print_json(
         {
             "order": order,
+            "corpus": shop.corpus and str(shop.corpus),
             "exercises": len(exercises),
             "held_out": len(kept),
             "steps": steps_of(order.preset, len(exercises)),
@@ -267,64 +253,46 @@ def _plan(order: Order, exercises: Sequence[Exercise], kept: Sequence[Exercise])
     )
 
 
-def _tell(shop: Workshop, done: Sequence[Trained], *, promote: bool, as_json: bool) -> None:
+def _tell(
+    shop: Workshop, done: Sequence[Trained], base: str, *, promote: bool, as_json: bool
+) -> None:
     """What was published, and what to do with it."""
     last: dict[Role, Version] = {each.version.role: each.version for each in done}
     if promote:
         for role, version in last.items():
-            shop.shelf(role).promote(version.number)
+            shop.shelf(role, base).promote(version.number)
+    doubts = {role: doubt_of(shop.loaded, role) for role in last if promote and base != tiny.NAME}
     if as_json:
         print_json({"published": [trained.version for trained in done], "promoted": promote})
-        return
-    for trained in done:
-        version = trained.version
-        checks = ", ".join(f"{name}: {value:.3f}" for name, value in version.checks.items())
-        what = f"version {version.number} of the {version.role}"
-        note(f"{what} is published ({checks or 'not measured'})")
-    for role, version in last.items():
-        how = "is in use" if promote else f"to use it: mia policy promote {role} {version.number}"
-        note(f"{role} {version.number}: {how}")
+    else:
+        for trained in done:
+            version = trained.version
+            checks = ", ".join(f"{name}: {value:.3f}" for name, value in version.checks.items())
+            what = f"version {version.number} of the {version.role}"
+            note(f"{what} is published ({checks or 'not measured'})")
+        for role, version in last.items():
+            note(f"{role} {version.number}: {_use(shop, version, base, promote=promote)}")
+    for role, doubt in doubts.items():
+        if doubt:
+            note(f"{role}: but {doubt}")
+    if "executor" in last and base != tiny.NAME and _speaks_otherwise(shop):
+        note(
+            'executor: it learned to call tools in tags; use it with protocol = "text" under'
+            " [executor]"
+        )
 
 
-def _on_verl(
-    role: Role,
-    wishes: Wishes,
-    place: Place,
-    cluster: Sequence[str],
-    overrides: Sequence[str],
-    dry_run: bool,
-    *,
-    all_weights: bool,
-) -> None:
-    from mia.training.verl import job as jobs
-    from mia.training.verl.launch import launch
+def _speaks_otherwise(shop: Workshop) -> bool:
+    """Whether an Executor learned to call tools otherwise than these settings have it call them."""
+    with House(shop.loaded) as house:
+        return not (house.stepwise or isinstance(house.protocol, Tagged))
 
-    if wishes.base is None:
-        raise InputError("say what to train: --base, a model's folder that every node can read")
-    loaded = options.settings(place.config, place.home)
-    exercises, kept = exercises_of(wishes, place)
-    chosen = wishes._replace(preset=wishes.preset or role)
-    order = order_of(role, chosen, exercises)
-    home = loaded.settings.folder
-    begins = wishes.begins
-    job = jobs.Job(
-        role=role,
-        preset=order.preset,
-        name=order.name,
-        model=Path(wishes.base).absolute(),
-        exercises=tuple(exercises),
-        held_out=tuple(kept),
-        folder=place.workshop().folder(order.name),
-        settings=place.config and place.config.absolute(),
-        home=home,
-        corpus=place.corpus and place.corpus.absolute(),
-        web=place.web,
-        reward=wishes.reward,
-        begins=Path(begins).absolute() if Path(begins).is_dir() else None,
-        cluster=set_fields(jobs.Cluster(), cluster, "--cluster"),
-        overrides=tuple(overrides),
-        weights="all" if all_weights else "adapter",
-    )
-    code = launch(job, dry_run, note)
-    if code:
-        raise typer.Exit(code)
+
+def _use(shop: Workshop, version: Version, base: str, *, promote: bool) -> str:
+    """What a version is good for."""
+    if base == tiny.NAME:
+        where = shop.shelf(version.role, base).folder(version.number)
+        return f"of use to the tiny world only; it is in {where}"
+    if promote:
+        return "is promoted"
+    return f"to use it: mia policy promote {version.role} {version.number}"

@@ -18,11 +18,12 @@ import math
 import re
 from collections.abc import Callable
 from importlib import import_module
+from traceback import extract_tb
 from typing import Literal
 
 import msgspec
 
-from mia.errors import BudgetError, ConfigError, ModelError
+from mia.errors import BudgetError, ConfigError, ModelError, TrainingError
 from mia.reading import read_json, split_thought
 from mia.types import Episode, Noun, ToolCall, Turn, Verdict, VerdictValue
 
@@ -89,11 +90,11 @@ def planner_reward(rollout: Rollout, *, variant: Variant = "paper") -> Parts | N
     decision: the goal was said to be met and the first answer is right, or neither. It is read from
     the episode's Reflection, whoever made it; without one it is 0.
 
-    A plan that could not be read, even after asking again, is worth 0. There is no bonus for
-    replanning. The published code differs: a conversation that stops short
-    of its end, as a truncated one does (neither 3 nor 6 messages), has reward 0, which is what
-    `variant="code"` does here; a second run without an answer has acc2 = 0; the decision is looked
-    for as a piece of the reply, so that "yesterday" is a yes.
+    What was said in place of a plan, and could not be read as one, is worth 0, whether there was
+    room to ask again or not. There is no bonus for replanning. The published code differs: a
+    conversation that stops short of its end, as a truncated one does (neither 3 nor 6 messages),
+    has reward 0, which is what `variant="code"` does here; a second run without an answer has
+    acc2 = 0; the decision is looked for as a piece of the reply, so that "yesterday" is a yes.
     """
     if _unreadable(rollout):
         return Parts(total=0.0)
@@ -158,7 +159,8 @@ def executor_reward(rollout: Rollout, *, variant: Variant = "paper") -> Parts | 
 
 def named_reward(entry_point: str) -> Reward:
     """The reward behind `package.module:function`. Raises ConfigError when there is none; the
-    reward itself raises ConfigError when it returns anything but Parts or None."""
+    reward itself raises ConfigError when it returns anything but Parts or None, and TrainingError
+    that says where, when it raises."""
     module, _, name = entry_point.partition(":")
     try:
         function: object = getattr(import_module(module), name, None)
@@ -168,7 +170,14 @@ def named_reward(entry_point: str) -> Reward:
         raise ConfigError(f"no reward at {entry_point!r}: write package.module:function")
 
     def reward(rollout: Rollout) -> Parts | None:
-        parts: object = function(rollout)
+        try:
+            parts: object = function(rollout)
+        except Exception as error:  # whatever somebody's own code may raise
+            (*_, last) = extract_tb(error.__traceback__)
+            raise TrainingError(
+                f"the reward {entry_point} raised {type(error).__name__}: {error}"
+                f" ({last.filename} line {last.lineno})"
+            ) from error
         if parts is not None and not isinstance(parts, Parts):
             raise ConfigError(f"{entry_point} should return Parts or None, got {parts!r}")
         return parts
@@ -216,9 +225,10 @@ def _final_right(episode: Episode) -> bool | None:
 
 
 def _unreadable(rollout: Rollout) -> bool:
-    """Whether the planner spoke twice, and twice no plan could be read."""
-    plans = [reply for reply in rollout.replies if reply.stage == "plan"]
-    return len(plans) > 1 and rollout.episode.plan is None
+    """Whether the planner was asked for a plan, spoke, and no plan came of it. Once is enough: who
+    rambles to the end of the context has no room for a second try."""
+    spoke = any(reply.stage == "plan" for reply in rollout.replies)
+    return spoke and rollout.episode.plan is None
 
 
 def _first_right(rollout: Rollout) -> bool | None:

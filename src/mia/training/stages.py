@@ -8,17 +8,20 @@ that was killed goes on to the same numbers.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 
-from mia.errors import ConfigError, InputError, StoreError, TrainingError
-from mia.training.exercises import Exercise, chosen
+from mia.errors import InputError, StoreError, TrainingError
+from mia.training import run_files
+from mia.training.exercises import Exchange, Exercise, chosen
 from mia.training.grpo import Groups, advantages
 from mia.training.learner import Learner, Update
 from mia.training.policy_model import Chat
@@ -26,10 +29,12 @@ from mia.training.presets import Preset
 from mia.training.rollouts import Actor, Attempt, group
 from mia.training.samples import Sample
 from mia.training.versions import Role
-from mia.types import Noun, VerdictValue, decode, encode
+from mia.types import Noun, VerdictValue, decode
 
-N = TypeVar("N", bound=Noun)
 Watch = Callable[[Noun], None]
+
+_FAULTS = 3
+"""That are told where a step has nothing to learn from, the commonest."""
 
 
 class Spec(Noun, frozen=True, omit_defaults=False):
@@ -107,6 +112,13 @@ class Said(Noun, frozen=True):
     answer: str | None
     reward: float | None
     parts: dict[str, float]
+    outcome: str = ""
+    """Of the run that counts: `answered`, `abstained`, or `failed:<code>`."""
+    faults: tuple[str, ...] = ()
+    """What went wrong, and why nobody could judge, in one line each."""
+
+
+_LINES: Mapping[str, type[Noun]] = {"steps": Step, "checks": Check, "attempts": Said}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,8 +149,8 @@ def steps_of(preset: Preset, exercises: int) -> int:
 
 async def train(stage: Stage, watch: Watch) -> None:
     """Runs a stage to its end, from its last checkpoint where there is one. `watch` is shown every
-    Step and Check. Raises TrainingError, StoreError, and ConfigError for a folder of another
-    run."""
+    Step and Check. Raises TrainingError, also for a step in which no episode has a reward: what is
+    down would go on to cost every step; StoreError; and ConfigError for a folder of another run."""
     log = _Log(stage, watch)
     preset, learner = stage.spec.preset, stage.learner
     if learner.version == 0:
@@ -159,12 +171,21 @@ async def train(stage: Stage, watch: Watch) -> None:
         update = _learned(learner, samples, known, [each.question.id for each in taken])
         learning = time.monotonic() - began
         log.step(_step(stage, step, attempts, known, update, attempting, learning))
+        _check_rewarded(step, attempts)
         await _afterwards(stage, log)
 
 
 async def supervise(stage: Stage, watch: Watch) -> None:
     """A supervised warm-up: learns what was said in the runs that were right, as the exercises have
-    it (`Exercise.exchanges`). Raises InputError when there are none."""
+    it (`Exercise.exchanges`). Exercises without any take no part. Raises InputError when there are
+    no others."""
+    taught = [each for each in stage.exercises if _shown(each, stage.spec.role)]
+    if not taught:
+        raise InputError(
+            f"no run shows what a right {stage.spec.role} says; collect with: mia train collect"
+            " --runs"
+        )
+    stage = dataclasses.replace(stage, exercises=taught)
     log = _Log(stage, watch)
     preset, learner = stage.spec.preset, stage.learner
     if learner.version == 0:
@@ -173,11 +194,6 @@ async def supervise(stage: Stage, watch: Watch) -> None:
         step, began = learner.version + 1, time.monotonic()
         taken = chosen(stage.exercises, preset.seed, step - 1, preset.questions)
         samples = [s for each in taken for s in said_well(each, stage.spec.role, stage.chat)]
-        if not samples:
-            raise InputError(
-                f"no run of step {step} was right and recorded; collect with: mia train collect"
-                " --runs"
-            )
         update = learner.warm_up(samples)
         log.step(
             Step(
@@ -193,21 +209,42 @@ async def supervise(stage: Stage, watch: Watch) -> None:
 def said_well(exercise: Exercise, role: Role, chat: Chat) -> Iterator[Sample]:
     """What a role said in a run that was right, as samples. Nobody sampled them, so their logprobs
     are 0.0 throughout."""
-    if not exercise.correct:
+    for number, exchange in enumerate(_shown(exercise, role)):
+        said = (*chat.ids(exchange.reply), chat.end)
+        yield Sample(
+            prompt_ids=tuple(chat.opening(exchange.messages)),
+            response_ids=said,
+            mask=(1,) * len(said),
+            logprobs=(0.0,) * len(said),
+            reward=1.0,
+            group=exercise.question.id,
+            episode=f"{exercise.question.id} {number}",
+            version=0,
+        )
+
+
+def _shown(exercise: Exercise, role: Role) -> list[Exchange]:
+    right = exercise.exchanges if exercise.correct else ()
+    return [exchange for exchange in right if exchange.role == role]
+
+
+def _check_rewarded(step: int, attempts: Sequence[Attempt]) -> None:
+    if any(attempt.parts is not None for attempt in attempts):
         return
-    for number, exchange in enumerate(exercise.exchanges):
-        if exchange.role == role:
-            said = (*chat.ids(exchange.reply), chat.end)
-            yield Sample(
-                prompt_ids=tuple(chat.opening(exchange.messages)),
-                response_ids=said,
-                mask=(1,) * len(said),
-                logprobs=(0.0,) * len(said),
-                reward=1.0,
-                group=exercise.question.id,
-                episode=f"{exercise.question.id} {number}",
-                version=0,
-            )
+    unsaid = ("the reward gave none",)
+    faults = Counter(fault for attempt in attempts for fault in _faults(attempt) or unsaid)
+    told = [f"{fault} ({count} times)" for fault, count in faults.most_common(_FAULTS)]
+    raise TrainingError(
+        f"no episode of step {step} has a reward, so there is nothing to learn from:"
+        f" {'; '.join(told)}"
+    )
+
+
+def _faults(attempt: Attempt) -> tuple[str, ...]:
+    """What went wrong in an episode, and, where nothing did, why its answer was not judged."""
+    episode = attempt.rollout.episode
+    unknown = episode.verdict.value is VerdictValue.UNKNOWN and episode.verdict.reason
+    return episode.faults or ((unknown,) if unknown else ())
 
 
 def _learned(
@@ -288,22 +325,19 @@ class Progress(NamedTuple):
 
 
 def progress_of(folder: Path) -> Progress:
-    """What is written of a run. Raises InputError when there is none."""
-    if not (folder / "run.json").is_file():
+    """What is written of a run. Raises InputError when there is none, or one that was not made
+    here."""
+    head = folder / run_files.HEAD
+    if not head.is_file():
         raise InputError(f"there is no run of training at {folder}")
-    return Progress(
-        decode((folder / "run.json").read_bytes(), Spec),
-        _lines(folder / "steps.jsonl", Step),
-        _lines(folder / "checks.jsonl", Check),
-    )
-
-
-def _lines(path: Path, kind: type[N]) -> tuple[N, ...]:
-    """The lines that were written to their end: whoever wrote the last one may have been killed."""
-    if not path.is_file():
-        return ()
-    lines = path.read_bytes().splitlines(keepends=True)
-    return tuple(decode(line, kind) for line in lines if line.endswith(b"\n"))
+    try:
+        return Progress(
+            decode(head.read_bytes(), Spec),
+            run_files.lines(folder, "steps", Step),
+            run_files.lines(folder, "checks", Check),
+        )
+    except msgspec.DecodeError as error:
+        raise InputError(f"{folder} is no run of this MIA's own engine: {error}") from error
 
 
 class _Log:
@@ -312,56 +346,26 @@ class _Log:
     def __init__(self, stage: Stage, watch: Watch) -> None:
         self._folder = stage.folder
         self._watch = watch
-        head = stage.folder / "run.json"
         try:
-            stage.folder.mkdir(parents=True, exist_ok=True)
-            if head.is_file() and head.read_bytes() != encode(stage.spec):
-                raise ConfigError(
-                    f"{stage.folder.name!r} was begun with {_apart(head, stage.spec)}; go on with"
-                    " that, or take another --name"
-                )
-            _write(head, encode(stage.spec))
+            run_files.begin(stage.folder, stage.spec)
             stage.learner.restore(stage.folder / "checkpoint")
-            self._forget(stage.learner.version)
+            run_files.forget(stage.folder, stage.learner.version, _LINES)
         except OSError as error:
             raise StoreError(f"{stage.folder}: {error}") from error
 
-    def _forget(self, since: int) -> None:
-        """Takes back what was logged after the checkpoint: it is done again."""
-        for name, kind in (("steps", Step), ("checks", Check), ("attempts", Said)):
-            path = self._folder / f"{name}.jsonl"
-            kept: list[Any] = [line for line in _lines(path, kind) if line.step <= since]  # type: ignore[attr-defined]
-            if since == 0:
-                kept = []
-            _write(path, b"".join(encode(line) + b"\n" for line in kept))
-
     def step(self, step: Step) -> None:
         """Notes a step."""
-        self._add("steps", [step])
+        run_files.add(self._folder, "steps", [step])
         self._watch(step)
 
     def check(self, check: Check) -> None:
         """Notes a check."""
-        self._add("checks", [check])
+        run_files.add(self._folder, "checks", [check])
         self._watch(check)
 
     def said(self, step: int, attempts: Sequence[Attempt]) -> None:
         """Notes what was said."""
-        self._add("attempts", [_said(step, attempt) for attempt in attempts])
-
-    def _add(self, name: str, lines: Sequence[Noun]) -> None:
-        try:
-            with (self._folder / f"{name}.jsonl").open("ab") as file:
-                file.write(b"".join(encode(line) + b"\n" for line in lines))
-        except OSError as error:
-            raise StoreError(f"{self._folder}: {error}") from error
-
-
-def _write(path: Path, raw: bytes) -> None:
-    """A file that is as it was, or whole."""
-    half = path.with_name(f"{path.name}.half")
-    half.write_bytes(raw)
-    half.replace(path)
+        run_files.add(self._folder, "attempts", [_said(step, each) for each in attempts])
 
 
 def _said(step: int, attempt: Attempt) -> Said:
@@ -373,11 +377,6 @@ def _said(step: int, attempt: Attempt) -> Said:
         answer=rollout.episode.answer,
         reward=None if parts is None else parts.total,
         parts={} if parts is None else parts.named,
+        outcome=rollout.episode.final.outcome,
+        faults=_faults(attempt),
     )
-
-
-def _apart(head: Path, spec: Spec) -> str:
-    """In what two runs differ."""
-    before, now = msgspec.json.decode(head.read_bytes()), msgspec.to_builtins(spec)
-    names = [name for name in now if before.get(name) != now[name]]
-    return f"another {', '.join(names)}" if names else "an older MIA"

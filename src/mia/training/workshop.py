@@ -9,22 +9,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from msgspec.structs import asdict, replace
 
 from mia.config import Loaded
-from mia.engines import adapters
-from mia.errors import ConfigError, InputError
+from mia.errors import ConfigError, InputError, StoreError
 from mia.journal import fingerprint
+from mia.locks import alone
 from mia.model import Model
 from mia.models import gguf_adapters, torch_local
-from mia.models.catalog import known, place
 from mia.models.shared import Replies
-from mia.models.torch_local import Base, Origin, TokenizerChat
+from mia.models.torch_local import Base, TokenizerChat
 from mia.sources import Say
 from mia.team import House
-from mia.training import tiny
+from mia.training import embedded, run_files, tiny
 from mia.training.casting import cast, other, reward_of
+from mia.training.embedded import EMBEDDED, SHIPPED
 from mia.training.exercises import Exercise
 from mia.training.learner import Learner
 from mia.training.lockstep import Draw, Lockstep
@@ -35,9 +36,8 @@ from mia.training.stages import Spec, Stage, Watch, progress_of, supervise, trai
 from mia.training.versions import GGUF, Draft, Role, Shelf, Version, shelf
 from mia.types import Noun, encode
 
-EMBEDDED = "smollm2-135m"
-_SHIPPED = {"planner": "planner", "executor": "reader"}
-"""The adapters that came with MIA."""
+_NAMED = ("current", "shipped", "none")
+"""What a policy can begin as, beside a version and a folder."""
 
 
 class Order(Noun, frozen=True):
@@ -71,8 +71,8 @@ class Workshop:
     """Where policies are trained."""
 
     def __init__(self, loaded: Loaded, corpus: Path | None, web: bool, say: Say) -> None:
-        self._loaded = loaded
-        self._corpus = corpus
+        self.loaded = loaded
+        self.corpus = corpus
         self._web = web
         self._say = say
         self.home = loaded.settings.folder
@@ -84,15 +84,33 @@ class Workshop:
         return self.home / "training" / name
 
     def check(self, order: Order) -> None:
-        """Raises what can be known before any work: InputError and ConfigError for a name, a
-        reward, a device or a version that is none."""
+        """Raises what can be known before any work: InputError, ConfigError and MissingError for a
+        name, a reward, a judge, a device, a base, or something to begin with, that is none."""
         self.folder(order.name)
         reward_of(order.role, order.preset.supervision, order.reward)
+        self.check_judge(order)
         torch_local.device_of(order.device)
-        if order.begins.isdecimal():
-            self.shelf(order.role).version(int(order.begins))
-        if order.begins == "shipped" and order.base != EMBEDDED:
+        if order.base == EMBEDDED:
+            embedded.weights(self.loaded.settings)
+        begins = order.begins
+        if begins == "shipped" and order.base != EMBEDDED:
             raise ConfigError(f"no adapter came with {order.base}; begin with: none")
+        if begins.isdecimal():
+            self.shelf(order.role, order.base).version(int(begins))
+        elif begins not in _NAMED and not (Path(begins) / gguf_adapters.WEIGHTS).is_file():
+            raise InputError(f"there is no adapter in {begins}")
+
+    def check_judge(self, order: Order) -> None:
+        """Raises ConfigError where a judge is to stand in for right answers and none can."""
+        if order.preset.supervision == "gold" or order.reward or order.supervised:
+            return
+        chosen = self.loaded.settings
+        endpoint = chosen.models.judge or chosen.models.default
+        if endpoint is None or chosen.judge not in ("auto", "panel") or order.base == tiny.NAME:
+            raise ConfigError(
+                "nobody here can judge without right answers: set [models.judge], and judge to auto"
+                " or panel"
+            )
 
     def run(
         self,
@@ -106,15 +124,19 @@ class Workshop:
         end before is published once. `partner` is the version of the other role; None for the one
         in use. Raises what training raises."""
         self.check(order)
-        folder = self.folder(order.name)
         base = self._base(order)
-        begins, parent = self._begins(order, base, folder)
-        learner, chat = Learner(base, order.preset, begins), _chat(order.preset, base)
+        begins, parent = self._begins(order, base)
+        folder = self.folder(order.name)
         house = House(
-            self._loaded, corpus=self._corpus, web=self._web, say=self._say, replies=Replies(),
+            self.loaded, corpus=self.corpus, web=self._web, say=self._say, replies=Replies(),
             versions=_spoken(order, partner),
         )  # fmt: skip
-        with house:
+        busy = f"another process trains {order.name!r}; let it end, or take another --name"
+        with alone(folder / "busy.lock", busy), house:
+            if begins == "shipped":
+                heads = gguf_adapters.heads_of(base.folder)
+                begins = embedded.shipped(order.role, folder / "begins", heads)
+            learner, chat = Learner(base, order.preset, begins), _chat(order.preset, base)
             stage = Stage(
                 spec=self._spec(order, exercises, held_out, base, parent, partner, house),
                 actor=self._actor(order, learner, base, chat, house, partner),
@@ -126,31 +148,26 @@ class Workshop:
             )
             work = supervise if order.supervised else train
             house.complete(work(stage, watch))
-        return self._published(order, stage, base, parent)
+            return self._published(order, stage, base, parent)
 
-    def shelf(self, role: Role) -> Shelf:
-        """The versions of a role."""
-        return shelf(self.home, role)
+    def shelf(self, role: Role, base: str) -> Shelf:
+        """The versions of a role. The tiny world has shelves of its own: what is in use there is
+        of no use to the embedded model, nor the other way."""
+        return shelf(self.home / tiny.NAME if base == tiny.NAME else self.home, role)
 
     def _base(self, order: Order) -> Base:
-        models = self.home / "models" / "hf"
         device = torch_local.device_of(order.device)
         if order.base == tiny.NAME:
-            folder = tiny.make_base(models / tiny.NAME)
+            folder = tiny.make_base(self.home / "models" / "hf" / tiny.NAME)
         elif order.base == EMBEDDED:
-            folder = models / EMBEDDED
-            if not folder.is_dir():
-                self._say("turning the embedded model into a form that can be trained ...")
-            weights = place(self.home, known(EMBEDDED))
-            origin = Origin(name=EMBEDDED, sha256=known(EMBEDDED).sha256)
-            folder = torch_local.from_gguf(weights, origin, folder)
+            folder = embedded.base_of(self.loaded.settings, self._say)
         else:
             folder = Path(order.base)
         return torch_local.open_base(folder, device=device, dtype=order.preset.dtype)
 
-    def _begins(self, order: Order, base: Base, run: Path) -> tuple[Path | None, int]:
+    def _begins(self, order: Order, base: Base) -> tuple[Path | Literal["shipped"] | None, int]:
         """The adapter that a run begins with, and its number; 0 for what has none."""
-        shelf, said = self.shelf(order.role), order.begins
+        shelf, said = self.shelf(order.role, order.base), order.begins
         current = shelf.current()
         if said == "current" and current is not None:
             said = str(current.number)
@@ -159,17 +176,10 @@ class Workshop:
         if said == "none":
             return None, 0
         if said == "shipped":
-            return self._shipped(order.role, base, run / "begins"), 0
+            return "shipped", 0
         if said.isdecimal():
             return _checked(shelf, int(said), base), int(said)
         return Path(said), 0
-
-    def _shipped(self, role: Role, base: Base, folder: Path) -> Path:
-        if not folder.is_dir():
-            gguf_adapters.from_gguf(
-                adapters()[_SHIPPED[role]], folder, gguf_adapters.heads_of(base.folder)
-            )
-        return folder
 
     def _actor(
         self,
@@ -200,7 +210,7 @@ class Workshop:
         partner: Version | None,
     ) -> Cast:
         theirs = other(order.role)
-        shelf = self.shelf(theirs)
+        shelf = self.shelf(theirs, order.base)
         version = partner or shelf.current()
         if order.base == tiny.NAME and version is None:
             return tiny.cast(order.role, tiny.ByRule)
@@ -211,7 +221,7 @@ class Workshop:
             frozen = partial(_in_process, lockstep, learner.partner(begins), chat)
             world = tiny.cast if order.base == tiny.NAME else partial(cast, house)
             return world(order.role, frozen)
-        model = house.engines.model(theirs, _SHIPPED[theirs] if house.stepwise else None)
+        model = house.engines.model(theirs, SHIPPED[theirs] if house.stepwise else None)
         return cast(house, order.role, lambda: model)
 
     def _spec(
@@ -224,7 +234,8 @@ class Workshop:
         partner: Version | None,
         house: House,
     ) -> Spec:
-        against, chosen = partner or self.shelf(other(order.role)).current(), house.settings
+        current = self.shelf(other(order.role), order.base).current()
+        against, chosen = partner or current, house.settings
         return Spec(
             role=order.role,
             preset=order.preset,
@@ -239,7 +250,7 @@ class Workshop:
                 chosen.executor,
                 chosen.budget,
                 chosen.judge,
-                str(self._corpus or ""),
+                str(self.corpus or ""),
                 f"partner {against.number if against else 0}",
             ),
         )
@@ -247,10 +258,8 @@ class Workshop:
     def _published(self, order: Order, stage: Stage, base: Base, parent: int) -> Trained:
         """The version that a finished run comes to: made once, found again afterwards by a token
         that is older than it."""
-        shelf, note = self.shelf(order.role), stage.folder / "token"
-        if not note.is_file():
-            note.write_text(secrets.token_hex(8))
-        token = note.read_text()
+        shelf, note = self.shelf(order.role, order.base), stage.folder / "token"
+        token = _token(note)
         for version in shelf.versions():
             if version.config.get("token") == token:
                 return Trained(version=version, folder=stage.folder)
@@ -305,6 +314,16 @@ def alternate(
             latest[role] = trained.version
             done.append(trained)
     return done
+
+
+def _token(note: Path) -> str:
+    """What a run's version is known by. Raises StoreError."""
+    try:
+        if not note.is_file():
+            run_files.write_whole(note, secrets.token_hex(8).encode())
+        return note.read_text()
+    except OSError as error:
+        raise StoreError(f"{note}: {error}") from error
 
 
 def _chat(preset: Preset, base: Base) -> Chat:
