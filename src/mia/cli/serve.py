@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mia.cli import options
-from mia.cli.output import note
+from mia.cli import options, serve_reference
 from mia.cli.search import corpus_named
-from mia.errors import MissingError, adding
+from mia.cli.serving import Access, Built, Host, Place, needed, serve
+from mia.config import Loaded
+from mia.errors import ConfigError
 from mia.team import House
 
 app = typer.Typer(help="Serve MIA over HTTP.", no_args_is_help=True, add_completion=False)
 
-Host = Annotated[
-    str, typer.Option("--host", help="Where to listen; beyond this machine only with a token.")
+SEARCH_PORT = 8001
+Web = Annotated[
+    bool, typer.Option("--web/--no-web", help="Whether to search and read the web as well.")
 ]
 
 
-@app.callback()
-def group() -> None:
-    """Keeps `search` a command of its own while it is the only one."""
+class Role(StrEnum):
+    """A service of the published system."""
+
+    MEMORY = "memory"
+    REWARD = "reward"
+    SEARCH = "search"
+
+
+PORTS = {Role.MEMORY: 5000, Role.REWARD: 6000, Role.SEARCH: SEARCH_PORT}
+"""Where the published services listen."""
 
 
 @app.command()
 def search(
     corpus: options.Corpus = None,
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 for a free one.")] = 8001,
-    web: Annotated[
-        bool, typer.Option("--web/--no-web", help="Whether to search and read the web as well.")
-    ] = True,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="0 for a free one.")
+    ] = SEARCH_PORT,
+    web: Web = True,
     config: options.Config = None,
     home: options.Home = None,
 ) -> None:
@@ -40,20 +50,53 @@ def search(
 
     GET /openapi.json tells its routes and what they take; GET /health and /metrics how it is.
     """
-    try:
-        from mia.servers.guard import check_binding
-        from mia.servers.run import listening, run
-        from mia.servers.search import Parts
-        from mia.servers.search import app as server
-    except ImportError as error:
-        raise MissingError(f"a server needs {error.name}; run: {adding('server')}") from error
-    loaded = options.settings(config, home)
-    chosen = loaded.settings.server
-    token = loaded.secrets.key(chosen.token_env)
-    check_binding(host, token)
-    corpus = options.corpus_of(loaded, corpus)
-    # taken before anything is read or indexed, which may take minutes
-    with listening(host, port) as at, House(loaded, corpus=corpus, say=note) as house:
+    _search(options.settings(config, home), Place(host, port), corpus, web)
+
+
+@app.command()
+def reference(
+    role: Annotated[Role, typer.Option("--role", help="Which of the published services.")],
+    host: Host = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=0, max=65535, help="0 for a free one; default: the published."),
+    ] = None,
+    unsupervised: Annotated[
+        bool,
+        typer.Option("--unsupervised", help="Clients judge without right answers (role memory)."),
+    ] = False,
+    model_name: Annotated[
+        str,
+        typer.Option("--model-name", help="Of models at MEMORY_URL and PLAN_URL (role memory)."),
+    ] = serve_reference.MODEL_NAME,
+    corpus: options.Corpus = None,
+    web: Web = True,
+    config: options.Config = None,
+    home: options.Home = None,
+    namespace: options.Namespace = None,
+) -> None:
+    """Serves what a service of the published MIA serves, for its unmodified clients.
+
+    The environment's MEMORY_URL and PLAN_URL name the manager's model and the planner's where the
+    settings name none.
+    """
+    if unsupervised and role is not Role.MEMORY:
+        raise ConfigError("--unsupervised is for --role memory")
+    loaded = options.settings(config, home, namespace)
+    place = Place(host, PORTS[role] if port is None else port)
+    if role is Role.SEARCH:
+        _search(loaded, place, corpus, web)
+    elif role is Role.REWARD:
+        serve_reference.reward(loaded, place)
+    else:
+        serve_reference.memory(loaded, place, model_name, unsupervised)
+
+
+def _search(loaded: Loaded, place: Place, corpus: Path | None, web: bool) -> None:
+    def build(house: House, access: Access) -> Built:
+        with needed():
+            from mia.servers.search import Parts
+            from mia.servers.search import app as server
         sources = house.sources
         parts = Parts(
             corpus=sources.in_corpus,
@@ -63,10 +106,9 @@ def search(
             pictures=sources.pictures,
             similar=sources.similar if sources.knows_pictures else None,
         )
-        built = server(parts, token, frozenset(chosen.names))
-        note(f"serving {_served(house, web)}")
-        with suppress(KeyboardInterrupt):
-            house.complete(run(built, at, note))
+        return Built(server(parts, *access), _served(house, web))
+
+    serve(loaded, place, build, options.corpus_of(loaded, corpus))
 
 
 def _served(house: House, web: bool) -> str:
