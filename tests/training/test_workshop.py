@@ -27,10 +27,11 @@ from mia.errors import (
 from mia.locks import alone
 from mia.models.gguf_adapters import CONFIG, WEIGHTS, Heads
 from mia.team import silent
+from mia.training.bench import Order
 from mia.training.embedded import EMBEDDED, shipped
 from mia.training.stages import Said, Step, Watch, progress_of
 from mia.training.versions import ROLES, Draft, Role, Version, sha256_of
-from mia.training.workshop import Order, Trained, Workshop, alternate
+from mia.training.workshop import Trained, Workshop, alternate
 from mia.types import Noun, decode
 
 QUICK: dict[str, Any] = {"questions": 2, "attempts": 6, "steps": 3, "check_every": 3}
@@ -207,7 +208,7 @@ def test_the_tiny_world_and_the_embedded_model_leave_each_other_s_versions_alone
 
 def test_two_processes_do_not_train_one_run(shop: Workshop) -> None:
     with alone(shop.folder("run") / "busy.lock"):
-        with pytest.raises(StoreError, match="another process trains 'run'"):
+        with pytest.raises(StoreError, match="another process works at 'run'"):
             run(shop, order("planner", "run", steps=0))
         assert run(shop, order("planner", "another", steps=0)).version.number == 1
     assert run(shop, order("planner", "run", steps=0)).version.number == 2

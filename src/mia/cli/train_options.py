@@ -16,13 +16,14 @@ from mia.datasets.named import named
 from mia.errors import InputError
 from mia.team import House
 from mia.training import tiny
+from mia.training.bench import Order
 from mia.training.embedded import EMBEDDED
 from mia.training.exercises import Exercise, read_exercises
 from mia.training.presets import PRESETS, Preset
 from mia.training.sinks import SINKS
 from mia.training.stages import steps_of
 from mia.training.versions import Role
-from mia.training.workshop import Order, Workshop
+from mia.training.workshop import Workshop
 from mia.types import Noun
 
 N = TypeVar("N", bound=Noun)

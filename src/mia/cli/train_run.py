@@ -39,11 +39,12 @@ from mia.errors import ConfigError, InputError
 from mia.executors.react.tagged import Tagged
 from mia.team import House
 from mia.training import tiny
+from mia.training.bench import Order
 from mia.training.exercises import Exercise
 from mia.training.sinks import sink
 from mia.training.stages import Watch, steps_of
 from mia.training.versions import ROLES, Role, Version
-from mia.training.workshop import Order, Trained, Workshop, alternate
+from mia.training.workshop import Trained, Workshop, alternate
 from mia.types import Noun
 
 _GOES_ON = "Killed or interrupted, the same command goes on where it stopped."
