@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -100,6 +100,9 @@ class House:
     """Where greedy calls that were made are kept, so that they are made once; None to make each."""
     versions: Mapping[Role, int] = field(default_factory=dict[Role, int])
     """The policy version of a role, where it is not the one in use."""
+    others: Collection[Role] = ()
+    """Roles that a model of the caller's plays, of which nothing is known but that it is not the
+    embedded one."""
     _open: ExitStack = field(default_factory=ExitStack)
     _connections: AsyncExitStack = field(default_factory=AsyncExitStack)
     _runner: asyncio.Runner = field(default_factory=asyncio.Runner)
@@ -255,7 +258,7 @@ class House:
     def stepwise(self) -> bool:
         """Whether plans are typed: what the embedded model needs, and can be asked of others."""
         kind = self.settings.executor.kind
-        embedded = self.engines.endpoint("executor") is None
+        embedded = self.engines.endpoint("executor") is None and "executor" not in self.others
         if embedded and kind == "react":
             raise ConfigError("react needs an endpoint; the embedded model runs stepwise only")
         return embedded or kind == "stepwise"

@@ -55,6 +55,22 @@ async def test_what_is_trained_is_what_was_sampled(turns: list[tuple[str, str]])
     assert whole == (*last_prompt, *spoken[-1]), "the last prompt held all that came before"
 
 
+@pytest.mark.parametrize(
+    ("asked_for", "longest", "drawn"), [(50, 8, 8), (5, 8, 5), (50, None, 50), (5000, None, 999)]
+)
+async def test_a_reply_has_as_many_tokens_as_all_allow(
+    asked_for: int, longest: int | None, drawn: int
+) -> None:
+    policy = Says("yes")
+    talker = PolicyModel(
+        policy, LetterChat(1000), Transcript(), temperature=0.7, seed=40, longest=longest
+    )
+    await talker.reply((asks("q"),), sampling=Sampling(max_tokens=asked_for))
+    ((prompt, sampling, _),) = policy.asked
+    assert len(prompt) + sampling.max_tokens <= 1000
+    assert sampling.max_tokens == min(drawn, 1000 - len(prompt))
+
+
 async def test_a_reply_stands_as_it_was_sampled_however_it_is_shown_again() -> None:
     policy, transcript = Says("  a plan ", "fine"), Transcript()
     talker = model(policy, transcript)

@@ -260,6 +260,14 @@ def test_the_embedded_model_is_what_the_settings_name_or_has_to_be_fetched(
         run(other, wanted)
 
 
+@pytest.mark.parametrize(("base", "stepwise"), [(EMBEDDED, True), ("./a-capable-one", False)])
+def test_who_learns_on_a_base_of_ones_own_plans_in_prose(
+    shop: Workshop, tmp_path: Path, base: str, stepwise: bool
+) -> None:
+    with shop.house(replace(order("planner", "run"), base=base), tmp_path / "run") as house:
+        assert house.stepwise is stepwise
+
+
 @pytest.mark.parametrize(
     ("settings", "can"),
     [

@@ -184,7 +184,7 @@ def bench_of(
         actor=Actor(
             role=order.role,
             cast=_cast(order, house, base, learner, chat, lockstep, theirs),
-            voice=sampled(lockstep.policy(learner.draw), chat),
+            voice=sampled(lockstep.policy(learner.draw), chat, order.preset.max_response),
             reward=reward_of(order.role, order.preset.supervision, order.reward),
             under_way=lockstep.episode,
         ),

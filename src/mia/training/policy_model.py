@@ -134,14 +134,16 @@ class PolicyModel:
         *,
         temperature: float,
         seed: int,
+        longest: int | None = None,
     ) -> None:
         """`temperature` is the one to explore with, whatever is asked for; `seed` is of the
-        episode."""
+        episode; `longest` is how many tokens a reply may have, however many are asked for."""
         self._policy = policy
         self._chat = chat
         self._transcript = transcript
         self._temperature = temperature
         self._seed = seed
+        self._longest = longest
 
     async def reply(
         self,
@@ -165,7 +167,7 @@ class PolicyModel:
         drawn = replace(
             sampling,
             temperature=self._temperature,
-            max_tokens=min(sampling.max_tokens, room),
+            max_tokens=min(sampling.max_tokens, room, self._longest or room),
         )
         seed = self._seed + len(self._transcript.calls)
         sampled = await self._policy.sample(prompt, drawn, seed)

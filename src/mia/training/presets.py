@@ -91,7 +91,7 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "embedded-planner": Preset(
         questions=8, attempts=8, learning_rate=2e-5, weight_decay=0.0, warm_steps=4,
-        max_prompt=700, max_response=160, rank=8, alpha=16, batch_tokens=1000, kl_weight=0.0,
+        max_prompt=700, max_response=220, rank=8, alpha=16, batch_tokens=1000, kl_weight=0.0,
         recompute=False, save_every=5, check_every=20,
     ),
     "embedded-executor": Preset(

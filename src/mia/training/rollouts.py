@@ -55,11 +55,14 @@ class Attempt(NamedTuple):
     """Some reply of it ran into its limit."""
 
 
-def sampled(policy: Policy, chat: Chat) -> Voice:
-    """The voice of a policy whose every id is written down."""
+def sampled(policy: Policy, chat: Chat, longest: int | None = None) -> Voice:
+    """The voice of a policy whose every id is written down; `longest` is how many tokens a reply
+    may have at most."""
 
     def voice(transcript: Transcript, temperature: float, seed: int) -> Model:
-        return PolicyModel(policy, chat, transcript, temperature=temperature, seed=seed)
+        return PolicyModel(
+            policy, chat, transcript, temperature=temperature, seed=seed, longest=longest
+        )
 
     return voice
 

@@ -22,7 +22,7 @@ from mia.training.casting import other, reward_of
 from mia.training.embedded import EMBEDDED
 from mia.training.exercises import Exercise
 from mia.training.stages import Stage, Watch, progress_of, supervise, train
-from mia.training.versions import Role, Shelf, Version
+from mia.training.versions import ROLES, Role, Shelf, Version
 
 _NAMED = ("current", "shipped", "none")
 """What a policy can begin as, beside a version and a folder."""
@@ -121,6 +121,7 @@ class Workshop:
         house = House(
             self.loaded, corpus=self.corpus, web=self._web, say=self._say, replies=Replies(),
             versions=spoken(order, partner),
+            others=() if order.base in (EMBEDDED, tiny.NAME) else ROLES,
         )  # fmt: skip
         with alone(folder / "busy.lock", busy), house:
             yield house

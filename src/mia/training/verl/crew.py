@@ -47,7 +47,7 @@ class Hired:
         """Raises ConfigError for settings with which nobody can train."""
         self.crew = crew
         self.reward = reward_of(crew.role, crew.supervision, crew.reward)
-        self.house = House(loaded(crew), corpus=_path(crew.corpus), web=crew.web)
+        self.house = _house(crew)
         """Left when the process ends: verl tells no worker that it is done."""
         partner = self.house.engines.model(other(crew.role))
         self.cast = cast(self.house, crew.role, lambda: partner)
@@ -70,7 +70,7 @@ def crew_of(job: Job) -> Crew:
 def check_crew(crew: Crew) -> None:
     """Raises ConfigError for a crew that no worker could hire. Opens no corpus."""
     reward_of(crew.role, crew.supervision, crew.reward)
-    House(loaded(crew)).judge()
+    _house(crew).judge()
 
 
 def write_crew(path: Path, crew: Crew) -> None:
@@ -98,10 +98,11 @@ def loaded(crew: Crew) -> Loaded:
     if (getattr(models, partner) or models.default) is None:
         raise ConfigError(f"a run on verl needs an endpoint that plays the {partner}; set"
                           f" [models.{partner}] in {crew.settings or 'mia.toml'}")  # fmt: skip
-    if crew.role == "executor":
-        # the policy plays it; that somebody is named says that plans are in prose
-        models = replace(models, executor=models.executor or models.planner or models.default)
-    return replace(read, settings=replace(settings, models=models))
+    return replace(read, settings=settings)
+
+
+def _house(crew: Crew) -> House:
+    return House(loaded(crew), corpus=_path(crew.corpus), web=crew.web, others=(crew.role,))
 
 
 def _path(text: str) -> Path | None:

@@ -41,7 +41,9 @@ class EpisodeLoop(_verl.AgentLoopBase):
             role=self._crew.crew.role,
             cast=self._crew.cast,
             voice=sampled(
-                ServerPolicy(self.server_manager, place, sampling_params, chat.end), chat
+                ServerPolicy(self.server_manager, place, sampling_params, chat.end),
+                chat,
+                rollout.response_length,
             ),
             reward=self._crew.reward,
         )
