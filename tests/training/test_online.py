@@ -332,6 +332,21 @@ async def test_a_policy_that_answers_fewer_canary_questions_goes_back(
     assert all(all(look.canary) for look in looks if look.good)
 
 
+async def test_at_the_end_the_canary_is_asked_and_the_last_good_policy_stays(
+    desk: Desk, tiny_base: Path, speaking: Path, tmp_path: Path
+) -> None:
+    own = tiny_world.opened(tiny_base)
+    begins = weights(Learner(own, tiny_world.preset(**QUICK), speaking), tmp_path / "begins")
+    limits = replace(LOOSE, canary_every=100, canary_points=-1.0)
+    ended = weights(await desk.learn(limits=limits, canary=CANARY[:2]), tmp_path / "end")
+    *_, last = desk.updates()
+    assert len(last.canary) == 2 and not last.good and last.alarm is None
+    assert ended == begins, "nothing that came after the first look was found good"
+    desk.seen.clear()
+    assert weights(await desk.learn(limits=limits, canary=CANARY[:2]), tmp_path / "c") == begins
+    assert desk.seen == []
+
+
 async def test_an_audit_that_contradicts_the_judge_stops_learning(desk: Desk) -> None:
     class Contrary(ExactMatch):
         async def judge(self, question: Question, plan: Plan, trajectory: Trajectory) -> Verdict:

@@ -99,6 +99,7 @@ class Online:
             watch(await self._remember(outcome, keep))
         await self._update(watch, partial=False)
         await self._update(watch, partial=True)
+        await self._conclude(watch)
 
     async def _answer(self, stream: Sequence[Question], place: int) -> tuple[Outcome, Kept]:
         epoch, at = divmod(place, len(stream))
@@ -206,16 +207,36 @@ class Online:
         )  # fmt: skip
         if number % self.limits.canary_every == 0:
             learned = replace(learned, canary=await self._canary())
-        alarm = self._alarm(learned, before)
-        good = alarm is None and self._good(learned, before)
+        learned = self._weighed(learner, learned, before)
+        learned = replace(learned, seconds=time.monotonic() - began)
+        self.buffer.note(learned)
+        watch(learned)
+
+    async def _conclude(self, watch: Watch) -> None:
+        """Looks at the canary questions a last time, where the last update did not, and leaves the
+        policy that was last found good."""
+        learner, updates = self.learner, self.buffer.learned()
+        if learner is None or not updates:
+            return
+        *before, last = updates
+        if self.canary and not last.canary and last.alarm is None:
+            last = replace(last, canary=await self._canary())
+            last = self._weighed(learner, last, before)
+            self.buffer.note(last)
+            watch(last)
+        if not last.good:
+            learner.go_back()
+
+    def _weighed(self, learner: Learner, now: Learned, before: Sequence[Learned]) -> Learned:
+        """What the guards make of a policy, and of what the learner holds to be good."""
+        alarm = self._alarm(now, before)
+        good = alarm is None and self._good(now, before)
         if good:
             learner.found_good()
         elif alarm is not None and alarm.action == "roll back":
             learner.go_back()
         learner.save(self.checkpoint)
-        learned = replace(learned, good=good, alarm=alarm, seconds=time.monotonic() - began)
-        self.buffer.note(learned)
-        watch(learned)
+        return replace(now, good=good, alarm=alarm)
 
     def _good(self, now: Learned, before: Sequence[Learned]) -> bool:
         """Whether a policy is one to go back to."""
