@@ -16,6 +16,7 @@ from mia.errors import MIAError, StoreError
 COMMANDS = {
     "ask": "Ask one question.",
     "stream": "Answer a file of questions, one after the other, with one growing memory.",
+    "learn": "Answer a stream of questions, and get better at it meanwhile.",
     "memory": "Look into memory, take it out, put it in.",
     "search": "Search the corpus, or the web.",
     "index": "Build and keep search indexes of your own documents.",

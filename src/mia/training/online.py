@@ -205,7 +205,7 @@ class Online:
             update=update, questions=questions, dropped=known.dropped, length=_length(samples),
             drift=learner.drift(samples),
         )  # fmt: skip
-        if number % self.limits.canary_every == 0:
+        if self.canary and number % self.limits.canary_every == 0:
             learned = replace(learned, canary=await self._canary())
         learned = self._weighed(learner, learned, before)
         learned = replace(learned, seconds=time.monotonic() - began)

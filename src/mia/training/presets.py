@@ -99,6 +99,11 @@ PRESETS: Mapping[str, Preset] = {
         max_prompt=700, max_response=32, rank=8, alpha=16, batch_tokens=1000, kl_weight=0.0,
         recompute=False, save_every=5, check_every=20,
     ),
+    "embedded-online": Preset(
+        questions=8, attempts=4, learning_rate=2e-5, weight_decay=0.0, warm_steps=2,
+        temperature=1.2, max_prompt=700, max_response=220, rank=8, alpha=16, batch_tokens=1000,
+        recompute=False, check_every=0,
+    ),
     "tiny": Preset(
         questions=8, attempts=8, learning_rate=6e-4, warm_steps=10, weight_decay=0.0, epochs=24.0,
         kl_weight=0.1, max_prompt=256, max_response=16, rank=16, alpha=32, dtype="float32",
@@ -108,5 +113,5 @@ PRESETS: Mapping[str, Preset] = {
 """Of the published runs: `executor` (stage 1), `planner` (stage 2; the code's 5 epochs, the paper
 says 4), `ttrl`, `ttrl-unsupervised` (the code's 2e-7, the paper says 1e-6), `streaming`. They
 trained all weights of 7 and 8 billion; ours are adapters, so rank and alpha are our choice. Ours:
-`embedded-planner`, `embedded-executor` for the embedded model on a CPU, and `tiny`, which runs in a
-minute and needs nothing."""
+`embedded-planner`, `embedded-executor` and `embedded-online` (for `mia learn`) for the embedded
+model on a CPU, and `tiny`, which runs in a minute and needs nothing."""

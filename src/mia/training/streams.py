@@ -77,6 +77,7 @@ def has_weights(shop: Workshop, order: Order) -> bool:
 
 def check(shop: Workshop, course: Course) -> None:
     """Raises ConfigError, InputError and MissingError for what can be known before any work."""
+    shop.folder(course.order.name, "learning")
     if course.judging == "gold" and not all(each.answers for each in course.questions):
         lacks = sum(not each.answers for each in course.questions)
         raise ConfigError(
@@ -95,7 +96,7 @@ def learn(shop: Workshop, course: Course, watch: Watch) -> Taught:
     """Answers a stream and learns from it, from where it was left, and publishes the policy that it
     comes to. Raises what learning raises."""
     check(shop, course)
-    order, folder = course.order, shop.home / "learning" / course.order.name
+    order, folder = course.order, shop.folder(course.order.name, "learning")
     if not has_weights(shop, order):
         with shop.house(order, folder) as house:
             return Taught(*_answered(course, house, _asking(course, house), None, folder, watch),

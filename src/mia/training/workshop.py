@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -46,11 +47,11 @@ class Workshop:
         self._say = say
         self.home = loaded.settings.folder
 
-    def folder(self, name: str) -> Path:
+    def folder(self, name: str, kind: Literal["training", "learning"] = "training") -> Path:
         """Where a run lies. Raises InputError for a name that is none."""
         if not name or Path(name).name != name:
             raise InputError(f"{name!r} is no name: it has to do as the name of a folder")
-        return self.home / "training" / name
+        return self.home / kind / name
 
     def check(self, order: Order) -> None:
         """Raises what can be known before any work: InputError, ConfigError and MissingError for a
