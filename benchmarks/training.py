@@ -18,8 +18,8 @@ median of some steps after a warm one.
 MIA's seconds are advantages and `Learner.update`: forward pass, loss, backward pass, optimiser.
 TRL's are a step of GRPOTrainer from its beginning to its end, less what our rollout function (a
 table) took: the same, and its padding, decoding and metrics. What it logs between steps is not
-counted. Memory is the process's peak, libraries and base included. `checkpointing` is TRL by its
-default, which computes activations twice in order to keep fewer. In bfloat16 both have a base of
+counted. Memory is the process's peak, libraries and base included. `recompute` (a number of our
+presets) and `checkpointing` (TRL's default) compute activations twice in order to keep fewer. In bfloat16 both have a base of
 16 bits and an optimiser of 32, and TRL computes under autocast, as it does by default. The
 gradient's norm, at the warm step, tells whether both computed the same: TRL divides by the
 deviation of a sample where we take the population's, so its norm is sqrt(4 / 5) = 0.894 of ours.
@@ -140,14 +140,14 @@ def setting(name: str, drawn: Sequence[Sequence[Sample]]) -> list[Sample]:
     ]
 
 
-def ours(samples: Path, base: Path, dtype: str, steps: int) -> Told:
+def ours(samples: Path, base: Path, dtype: str, steps: int, recompute: bool = False) -> Told:
     """Measures our side."""
     torch, _ = libraries()
     torch.set_num_threads(1)
     learned = read_samples(samples.read_bytes())
     preset: Preset = replace(
         PRESETS["embedded-planner"], rank=RANK, alpha=2 * RANK, learning_rate=RATE, warm_steps=0,
-        batch_tokens=1_000_000, dtype=dtype,
+        batch_tokens=1_000_000, dtype=dtype, recompute=recompute,
     )  # fmt: skip
     learner = Learner(open_base(base, device="cpu", dtype=dtype), preset)
     begins, seconds, gradients = peak(), [], []
@@ -180,6 +180,7 @@ def sides(
 ) -> Iterator[tuple[str, Told]]:
     """What each side tells, ours first; nothing of TRL's where there is none."""
     yield "MIA", alone(ours, samples, base, dtype, steps)
+    yield "MIA, recompute", alone(ours, samples, base, dtype, steps, True)
     if trl is not None:
         yield "TRL", theirs(trl, samples, base, dtype, steps)
         yield "TRL, checkpointing", theirs(trl, samples, base, dtype, steps, "--checkpointing")
