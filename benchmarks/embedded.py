@@ -102,7 +102,7 @@ class Arm(NamedTuple):
     name: str
     kind: str
     versions: dict[Role, int]
-    """Of the policies, where they are not those that came with MIA."""
+    """Of the policies; 0 for those that came with MIA, whatever is in use."""
 
     @classmethod
     def of(cls, text: str) -> Arm:
@@ -110,7 +110,7 @@ class Arm(NamedTuple):
         kind, _, spoken = text.partition("@")
         if kind not in ARMS:
             raise ValueError(f"no arm {kind!r}; there are {', '.join(ARMS)}")
-        versions: dict[Role, int] = {}
+        versions: dict[Role, int] = {"planner": 0, "executor": 0}
         for role, _, number in (each.partition("=") for each in spoken.split("+") if each):
             versions["planner" if role == "planner" else "executor"] = int(number)
         return cls(text, kind, versions)
@@ -133,7 +133,7 @@ def team_of(arm: Arm, house: House, replies: Replies, record: RunRecord, store: 
     tools = [TextSearch(house.search, house.settings.search.passages)]
 
     def model(adapter: str | None, role: Role) -> Model:
-        name = f"{adapter} {arm.versions.get(role, 0)}"
+        name = f"{adapter} {arm.versions[role]}"
         return SharedModel(house.engines.engine.role(adapter), replies, name)
 
     reader = RuleReader() if arm.kind == "rules" else ModelReader(model("reader", "executor"))

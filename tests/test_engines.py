@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,16 @@ def test_the_version_in_use_is_the_one_that_was_promoted(tmp_path: Path) -> None
     shelf(tmp_path, "executor").rollback()
     version = engines(tmp_path).version("executor")
     assert version is not None and version.number == 1
+
+
+@pytest.mark.parametrize(("asked", "spoken"), [({}, 2), ({"executor": 1}, 1), ({"executor": 0}, 0)])
+def test_another_version_may_be_asked_for_and_what_came_with_mia(
+    tmp_path: Path, asked: dict[Role, int], spoken: int
+) -> None:
+    for _ in range(2):
+        promoted(tmp_path, "executor", SMOLLM2.sha256)
+    version = replace(engines(tmp_path), versions=asked).version("executor")
+    assert (version.number if version else 0) == spoken
 
 
 def test_an_adapter_of_another_model_is_refused(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ class House:
     replies: Replies | None = None
     """Where greedy calls that were made are kept, so that they are made once; None to make each."""
     versions: Mapping[Role, int] = field(default_factory=dict[Role, int])
-    """The policy version of a role, where it is not the one in use."""
+    """The policy version of a role, where it is not the one in use; 0 for what came with MIA."""
     others: Collection[Role] = ()
     """Roles that a model of the caller's plays, of which nothing is known but that it is not the
     embedded one."""
