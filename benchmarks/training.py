@@ -19,10 +19,11 @@ MIA's seconds are advantages and `Learner.update`: forward pass, loss, backward 
 TRL's are a step of GRPOTrainer from its beginning to its end, less what our rollout function (a
 table) took: the same, and its padding, decoding and metrics. What it logs between steps is not
 counted. Memory is the process's peak, libraries and base included. `recompute` (a number of our
-presets) and `checkpointing` (TRL's default) compute activations twice in order to keep fewer. In bfloat16 both have a base of
-16 bits and an optimiser of 32, and TRL computes under autocast, as it does by default. The
-gradient's norm, at the warm step, tells whether both computed the same: TRL divides by the
-deviation of a sample where we take the population's, so its norm is sqrt(4 / 5) = 0.894 of ours.
+presets) and `checkpointing` (TRL's default) compute activations twice in order to keep fewer. In
+bfloat16 both have a base of 16 bits and an optimiser of 32, and TRL computes under autocast, as it
+does by default. The gradient's norm, at the warm step, tells whether both computed the same: TRL
+divides by the deviation of a sample where we take the population's, so its norm is sqrt(4 / 5) =
+0.894 of ours.
 """
 
 from __future__ import annotations

@@ -48,8 +48,8 @@ class Engines:
     replies: Replies | None = None
     """What was asked already, where greedy calls are made once."""
     versions: Mapping[Role, int] = field(default_factory=dict[Role, int])
-    """The version to speak through in a role, where it is not the one in use; 0 for the adapter that
-    came with MIA."""
+    """The version to speak through in a role, where it is not the one in use; 0 for the adapter
+    that came with MIA."""
 
     def endpoint(self, role: str) -> Endpoint | None:
         """The endpoint that plays a role; None where the embedded model does. `default` is whoever
@@ -115,13 +115,10 @@ class Engines:
         that came with MIA, and where an endpoint plays the role. Raises ConfigError for a version
         that is of another model or in another form, StoreError for one that cannot be read."""
         of_role = shelf(self.loaded.settings.folder, role)
-        if self.endpoint(role) is not None:
-            return None
         asked = self.versions.get(role)
-        if asked is None:
-            version = of_role.current()
-        else:
-            version = of_role.version(asked) if asked else None
+        if self.endpoint(role) is not None or asked == 0:
+            return None
+        version = of_role.current() if asked is None else of_role.version(asked)
         if version is None:
             return None
         mend = f"go back (mia policy rollback {role}) or promote another version"
