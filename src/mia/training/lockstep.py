@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -28,6 +29,8 @@ class Lockstep:
         self._under_way = 0
         self._waiting: list[_Waiting] = []
         self._drawing: asyncio.Task[None] | None = None
+        # one and the same: what a thread frees it keeps, and gigabytes lay with six of them
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="drawing")
 
     def policy(self, draw: Draw) -> InStep:
         """A Policy over something that draws batches."""
@@ -60,7 +63,10 @@ class Lockstep:
         for draw in dict.fromkeys(one.draw for one in waiting):
             asking = [one for one in waiting if one.draw == draw]
             try:
-                drawn = await asyncio.to_thread(draw, [one.request for one in asking])
+                requests = [one.request for one in asking]
+                drawn = await asyncio.get_running_loop().run_in_executor(
+                    self._thread, draw, requests
+                )
             except Exception as error:  # noqa: BLE001  # each who waits raises it
                 _settle(asking, error)
             else:
