@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from mia.cli import options
-from mia.cli.output import console, note, print_json
+from mia.cli.output import console, note, print_json, progress
 from mia.config import Loaded
 from mia.errors import MissingError
 from mia.search import corpus as corpora
@@ -263,19 +263,9 @@ def _left_out(strict: bool) -> Generator[Callable[[str], None] | None]:
 @contextmanager
 def _counted(what: str, quiet: bool) -> Generator[Callable[[int, int], None]]:
     """Who shows on a terminal how far a long work is, and how fast it goes."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-               TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
     hidden = quiet or not sys.stderr.isatty()
-    with Progress(*columns, console=console(err=True), disable=hidden) as bar:
+    with progress(not hidden) as bar:
         task = bar.add_task(what, total=None)
         began, first = time.monotonic(), -1
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from mia.calibration import Between, Judged, Reliability, between, reliability
 from mia.cli import options
-from mia.cli.output import console, note, print_json
+from mia.cli.output import console, note, print_json, progress
 from mia.config import Loaded
 from mia.errors import InputError
 from mia.judges.labelled.labelled import Labelled, built_in, judged, load
@@ -123,14 +123,11 @@ def _names(chosen: Sequence[Which] | None, loaded: Loaded) -> tuple[str, ...]:
 def _asked(
     loaded: Loaded, name: str, answers: Sequence[Labelled], concurrency: int, *, quiet: bool
 ) -> tuple[Judged, ...]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     settings = replace(loaded.settings, judge=name)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-               TimeElapsedColumn())  # fmt: skip
     with House(replace(loaded, settings=settings), say=note) as house:
         judge = house.judge()
-        with Progress(*columns, console=console(err=True), disable=quiet) as bar:
+        with progress(not quiet) as bar:
             task = bar.add_task(name, total=len(answers))
             work = judged(judge, answers, concurrency=concurrency, each=lambda _: bar.advance(task))
             return house.complete(work)

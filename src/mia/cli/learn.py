@@ -12,7 +12,7 @@ import typer
 from msgspec.structs import replace
 
 from mia.cli import options
-from mia.cli.output import console, note, print_json
+from mia.cli.output import console, note, print_json, progress
 from mia.cli.train_options import Base, Device, From, Name, Promote, Reward, Set, set_fields
 from mia.datasets import jsonl
 from mia.datasets.named import named
@@ -191,20 +191,10 @@ def _run(shop: Workshop, course: Course, as_json: bool) -> Taught:
 
 
 def _shown(shop: Workshop, course: Course) -> Taught:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-               TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
     total = len(course.questions) * max(1, round(course.order.preset.epochs))
     known: list[bool] = []
-    with Progress(*columns, console=console(err=True)) as bar:
+    with progress() as bar:
         task = bar.add_task("", total=total)
 
         def watch(noun: Noun) -> None:

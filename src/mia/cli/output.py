@@ -10,6 +10,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
 _WIDE = 10_000
 """Characters of a line that nobody looks at on a terminal: no cell is cut for whoever reads it."""
@@ -22,6 +23,22 @@ def console(err: bool = False) -> Console:
 
     piped = not sys.stdout.isatty()
     return Console(stderr=err, highlight=False, soft_wrap=piped, width=_WIDE if piped else None)
+
+
+def progress(shown: bool = True) -> Progress:
+    """Bars on stderr: what is done, how much of it, how long it took and may take yet."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+               TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
+    return Progress(*columns, console=console(err=True), disable=not shown)
 
 
 def note(text: str) -> None:

@@ -12,7 +12,7 @@ import typer
 from ulid import ULID
 
 from mia.cli import options
-from mia.cli.output import console, note, print_json
+from mia.cli.output import console, note, print_json, progress
 from mia.datasets.jsonl import load
 from mia.executor import Watch, unwatched
 from mia.solve import Team, remember, solve
@@ -99,14 +99,6 @@ def stream(
 async def _stream(
     asked: Sequence[Question], house: House, team: Team, name: str, live: bool, as_json: bool
 ) -> Tally:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
     entries = house.journal.entries(name)
     for entry in entries:
@@ -115,9 +107,7 @@ async def _stream(
     done = {entry.episode.question.id: entry.episode for entry in entries}
     if done:
         note(f"run {name}: {len(done)} of {len(asked)} are done; going on")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-               TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=console(err=True), disable=live or as_json) as bar:
+    with progress(not (live or as_json)) as bar:
         task = bar.add_task("", total=len(asked), completed=len(done))
         for number, question in enumerate(asked, 1):
             if question.id in done:

@@ -14,7 +14,7 @@ import typer
 from msgspec.structs import replace
 
 from mia.cli import options
-from mia.cli.output import console, note, print_json
+from mia.cli.output import note, print_json, progress
 from mia.config import Loaded
 from mia.datasets.named import Data, named
 from mia.errors import InputError, ModelError
@@ -214,21 +214,11 @@ class _Bar:
     """What a person sees meanwhile."""
 
     def __init__(self, asked: Sequence[Question], collection: Collection, *, shown: bool) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
 
         before = _done(asked, collection)
         if before:
             note(f"{before} of {len(asked)} are collected; going on")
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                   TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
-        self._bar = Progress(*columns, console=console(err=True), disable=not shown)
+        self._bar = progress(shown)
         self._task = self._bar.add_task("", total=len(asked), completed=before)
         self._made = self._failed = 0
         self._usage = Usage()
