@@ -71,10 +71,12 @@ def test_a_search_service_is_the_search_server(start: Start, home: Home) -> None
 def test_options_of_another_role_are_refused(mia: Mia) -> None:
     said = mia("serve", "reference", "--role", "reward", "--unsupervised")
     assert said.code == 2 and "--role memory" in said.err
+    said = mia("serve", "reference", "--role", "agent", "--set", "attempts=2")
+    assert said.code == 2 and "--role learner" in said.err
     assert mia("serve", "reference").code == 2
 
 
-@pytest.mark.parametrize("role", ["memory", "reward", "search"])
+@pytest.mark.parametrize("role", ["memory", "agent", "learner", "reward", "search"])
 def test_other_machines_are_served_only_with_a_token(mia: Mia, home: Home, role: str) -> None:
     said = mia("serve", "reference", "--role", role, "--host", "0.0.0.0")
     assert said.code == 2 and "MIA_SERVER_TOKEN" in said.err and said.err.count("\n") == 1
@@ -82,7 +84,8 @@ def test_other_machines_are_served_only_with_a_token(mia: Mia, home: Home, role:
 
 def test_the_ports_are_the_published_ones() -> None:
     assert {role.value: port for role, port in PORTS.items()} == {
-        "memory": 5000, "reward": 6000, "search": 8001,
+        "memory": 5000, "agent": 5000, "reward": 6000, "search": 8001,
+        "learner": 8765,
     }  # fmt: skip
 
 

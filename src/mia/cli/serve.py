@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mia.cli import options, serve_reference
+from mia.cli import options, serve_agent, serve_learner, serve_reference, train_options
 from mia.cli.search import corpus_named
 from mia.cli.serving import Access, Built, Host, Place, needed, serve
 from mia.config import Loaded
@@ -27,11 +27,14 @@ class Role(StrEnum):
     """A service of the published system."""
 
     MEMORY = "memory"
+    AGENT = "agent"
+    LEARNER = "learner"
     REWARD = "reward"
     SEARCH = "search"
 
 
-PORTS = {Role.MEMORY: 5000, Role.REWARD: 6000, Role.SEARCH: SEARCH_PORT}
+PORTS = {Role.MEMORY: 5000, Role.AGENT: 5000, Role.REWARD: 6000, Role.SEARCH: SEARCH_PORT,
+         Role.LEARNER: 8765}  # fmt: skip
 """Where the published services listen."""
 
 
@@ -63,31 +66,45 @@ def reference(
     ] = None,
     unsupervised: Annotated[
         bool,
-        typer.Option("--unsupervised", help="Clients judge without right answers (role memory)."),
+        typer.Option("--unsupervised", help="Clients judge without right answers (memory, agent)."),
     ] = False,
     model_name: Annotated[
         str,
-        typer.Option("--model-name", help="Of models at MEMORY_URL and PLAN_URL (role memory)."),
+        typer.Option("--model-name", help="Of models that variables name (memory, agent)."),
     ] = serve_reference.MODEL_NAME,
     corpus: options.Corpus = None,
     web: Web = True,
+    preset: serve_learner.PresetName = None,
+    changes: train_options.Set = None,
+    base: train_options.Base = None,
+    begins: train_options.From = None,
+    device: train_options.Device = "auto",
+    name: train_options.Name = None,
     config: options.Config = None,
     home: options.Home = None,
     namespace: options.Namespace = None,
 ) -> None:
     """Serves what a service of the published MIA serves, for its unmodified clients.
 
-    The environment's MEMORY_URL and PLAN_URL name the manager's model and the planner's where the
-    settings name none.
+    The variables of the published services count where the settings say nothing. --preset, --set,
+    --base, --from, --device and --name are for the learner.
     """
-    if unsupervised and role is not Role.MEMORY:
-        raise ConfigError("--unsupervised is for --role memory")
+    if unsupervised and role not in (Role.MEMORY, Role.AGENT):
+        raise ConfigError("--unsupervised is for --role memory and --role agent")
+    if any((preset, changes, base, begins, name)) and role is not Role.LEARNER:
+        raise ConfigError("--preset, --set, --base, --from and --name are for --role learner")
     loaded = options.settings(config, home, namespace)
     place = Place(host, PORTS[role] if port is None else port)
     if role is Role.SEARCH:
         _search(loaded, place, corpus, web)
     elif role is Role.REWARD:
         serve_reference.reward(loaded, place)
+    elif role is Role.LEARNER:
+        order = serve_learner.order_of(preset, changes or (), base, begins, name, device)
+        serve_learner.learner(loaded, place, order)
+    elif role is Role.AGENT:
+        searched = options.corpus_of(loaded, corpus)
+        serve_agent.agent(loaded, place, searched, model_name, unsupervised)
     else:
         serve_reference.memory(loaded, place, model_name, unsupervised)
 

@@ -16,7 +16,7 @@ from mia.team import House
 
 MODEL_NAME = "qwen"
 """What the published models are served as."""
-_MANAGER_URL, _PLANNER_URL = "MEMORY_URL", "PLAN_URL"
+MANAGER_URL, _PLANNER_URL = "MEMORY_URL", "PLAN_URL"
 
 
 def memory(loaded: Loaded, place: Place, model_name: str, unsupervised: bool) -> None:
@@ -69,8 +69,8 @@ def for_clients(loaded: Loaded, model_name: str) -> Loaded:
     recall, so recall returns as much as they may ask for, with room for it. Nothing is withheld by
     lot: they could not say afterwards from which run it was."""
     models, remembering = loaded.settings.models, loaded.settings.memory
-    manager = models.manager or _at(loaded, _MANAGER_URL, model_name)
-    planner = models.planner or models.default or _at(loaded, _PLANNER_URL, model_name)
+    manager = models.manager or at_variable(loaded, MANAGER_URL, model_name)
+    planner = models.planner or models.default or at_variable(loaded, _PLANNER_URL, model_name)
     settings = replace(
         loaded.settings,
         models=replace(models, manager=manager, planner=planner, executor=planner),
@@ -85,7 +85,7 @@ def for_clients(loaded: Loaded, model_name: str) -> Loaded:
     return replace(loaded, settings=settings)
 
 
-def _at(loaded: Loaded, variable: str, model_name: str) -> Endpoint | None:
+def at_variable(loaded: Loaded, variable: str, model_name: str) -> Endpoint | None:
     """The endpoint that a variable of the published services names, where the settings name none
     for all roles."""
     url = loaded.secrets.key(variable)
@@ -101,11 +101,11 @@ def _told(house: House, unsupervised: bool) -> str:
     judged = "without right answers" if unsupervised else "by right answers"
     return (
         f"the published memory service, judged {judged}: {count} workflows in {namespace!r};"
-        f" planner {_name(models.planner, 'embedded')}, manager {_name(models.manager, 'code')}"
+        f" planner {name_of(models.planner, 'embedded')}, manager {name_of(models.manager, 'code')}"
     )
 
 
-def _name(endpoint: Endpoint | None, otherwise: str) -> str:
+def name_of(endpoint: Endpoint | None, otherwise: str) -> str:
     """A model for people; of its address the host alone, since the rest may hold a key."""
     if endpoint is None:
         return otherwise
