@@ -41,11 +41,17 @@ def publish(home: Home, role: Role = "planner", parent: int = 0, gguf: bool = Tr
     return one
 
 
+def embedded(home: Home) -> None:
+    """Settings in which no endpoint plays anybody."""
+    home.config.write_text(f'home = "{home.data}"\n')
+
+
 def rows(out: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
 def test_an_empty_shelf_says_that_what_came_with_mia_is_in_use(mia: Mia, home: Home) -> None:
+    embedded(home)
     said = mia("policy", "list")
     assert (said.code, said.out) == (0, "")
     assert said.err.splitlines() == [
@@ -55,6 +61,7 @@ def test_an_empty_shelf_says_that_what_came_with_mia_is_in_use(mia: Mia, home: H
 
 
 def test_the_list_tells_what_is_in_use(mia: Mia, home: Home) -> None:
+    embedded(home)
     publish(home).promote(1)
     publish(home, parent=1)
     publish(home, "executor")
@@ -71,7 +78,26 @@ def test_the_list_tells_what_is_in_use(mia: Mia, home: Home) -> None:
     assert [row["role"] for row in told] == ["executor"]
 
 
+def test_where_an_endpoint_plays_the_role_no_version_is_in_use(mia: Mia, home: Home) -> None:
+    publish(home).promote(1)
+    said = mia("policy", "list")
+    (line,) = said.out.splitlines()[1:]
+    assert "promoted" in line and "in use" not in said.out
+    assert said.err.splitlines() == [
+        f"{role}: an endpoint plays the {role} (toy), and serves what it serves"
+        for role in ("planner", "executor")
+    ]
+    (told,) = rows(mia("policy", "list", "--json").out)
+    assert (told["current"], told["speaks"]) == (True, False)
+    shown = mia("policy", "show", "planner", "1")
+    assert shown.out.startswith("planner 1  promoted\n") and "but an endpoint plays" in shown.err
+    embedded(home)
+    (told,) = rows(mia("policy", "show", "planner", "1", "--json").out)
+    assert (told["current"], told["speaks"]) == (True, True)
+
+
 def test_a_version_is_shown_whole(mia: Mia, home: Home) -> None:
+    embedded(home)
     for parent in (0, 1, 2):
         publish(home, parent=parent)
     shelf(home.data, "planner").promote(3)
@@ -99,7 +125,7 @@ def test_a_number_that_is_not_there_is_told_what_is(mia: Mia, home: Home, comman
 
 
 def test_promote_and_rollback_move_what_is_in_use(mia: Mia, home: Home) -> None:
-    home.config.write_text(f'home = "{home.data}"\n')
+    embedded(home)
     for _ in range(2):
         publish(home)
     said = mia("policy", "promote", "planner", "2")
@@ -129,7 +155,7 @@ def test_a_damaged_version_is_not_promoted(mia: Mia, home: Home) -> None:
 
 def test_who_promotes_what_the_embedded_model_cannot_take_is_told(mia: Mia, home: Home) -> None:
     publish(home, gguf=False)
-    home.config.write_text(f'home = "{home.data}"\n')
+    embedded(home)
     said = mia("policy", "promote", "planner", "1")
     assert "version 1 would be in use" in said.out and "has no adapter.gguf" in said.err
 
@@ -144,7 +170,7 @@ def test_who_promotes_where_an_endpoint_plays_the_role_is_told(mia: Mia, home: H
 
 
 def test_the_doctor_tells_which_versions_are_in_use(mia: Mia, home: Home) -> None:
-    home.config.write_text(f'home = "{home.data}"\n')
+    embedded(home)
     one = publish(home, "executor")
 
     def check() -> dict[str, object]:
@@ -260,7 +286,7 @@ def test_a_shipped_adapter_goes_round_and_speaks_for_the_embedded_model(
     place(home.data, SMOLLM2).parent.mkdir(parents=True)
     place(home.data, SMOLLM2).symlink_to(place(real_home, SMOLLM2))
     from_gguf(adapters()["planner"], home.folder / "peft", Heads(9, 3))
-    home.config.write_text(f'home = "{home.data}"\n')
+    embedded(home)
     assert mia("policy", "import", "planner", str(home.folder / "peft")).code == 0
     version = shelf(home.data, "planner").version(1)
     assert (version.base, version.base_sha256) == ("smollm2-135m", SMOLLM2.sha256)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,13 @@ def stumbles(rollout: Rollout) -> Parts | None:
     raise KeyError(rollout.episode.id)
 
 
+def pressed(rollout: Rollout, keys: Iterator[int] = iter([signal.SIGINT])) -> Parts | None:
+    """While the first episode is looked at, somebody presses Ctrl-C."""
+    for key in keys:
+        signal.raise_signal(key)
+    return None
+
+
 def test_both_learn_in_turn_and_a_second_call_does_nothing_anew(mia: Mia, home: Path) -> None:
     said = mia("train", "alternate", *QUICK, "--home", str(home))
     assert said.code == 0, said.err
@@ -74,6 +83,11 @@ def test_both_learn_in_turn_and_a_second_call_does_nothing_anew(mia: Mia, home: 
     show = ("train", "show", "alternate-tiny-1-planner", "--home", str(home), "--json")
     told = json.loads(mia(*show).out)
     assert told["spec"]["role"] == "planner" and [step["step"] for step in told["steps"]] == [1, 2]
+    assert "alternate-tiny-1-planner" in mia("train", "show", "--home", str(home)).out.splitlines()
+    missed = mia("train", "show", "alternate-tiny", "--home", str(home))
+    assert (
+        missed.code == 2 and "no run 'alternate-tiny'; there are: alternate-tiny-1-" in missed.err
+    )
     listed = json.loads(mia("train", "show", "--home", str(home), "--json").out)
     assert "alternate-tiny-1-executor" in listed["runs"]
 
@@ -95,7 +109,11 @@ def test_steps_and_checks_can_be_read_by_machines(mia: Mia, home: Path) -> None:
     [
         (("--preset", "tony"), "there is no preset 'tony'; there are executor, planner"),
         ((), "say what to learn from: --data"),
-        ((*QUICK, "--set", "rnak=3"), "--set takes NAME=VALUE with one of alpha"),
+        ((*QUICK, "--set", "rnak=3"), "--set rnak=3: --set takes NAME=VALUE with one of alpha"),
+        ((*QUICK, "--set", "rnak=3"), "weight_decay; did you mean rank?"),
+        ((*QUICK, "--set", "rank"), "temperature, warm_steps, weight_decay\n"),
+        ((*QUICK, "--data", "mine.jsonl", "--web"), "--data, --web: not with --preset tiny"),
+        ((*QUICK, "--base", "mine", "--held-out", "a"), "--held-out, --base: not with --preset"),
         ((*QUICK, "--set", "rank=many"), "--set"),
         ((*QUICK, "--set", "attempts=1"), "no run can have this: attempts"),
         ((*QUICK, "--name", "../elsewhere"), "is no name"),
@@ -152,6 +170,13 @@ def test_a_reward_that_raises_is_told_in_one_line(mia: Mia, home: Path) -> None:
     assert said.code == 6 and f"the reward {reward} raised KeyError" in said.err
 
 
+def test_who_interrupts_a_run_is_told_how_it_goes_on(mia: Mia, home: Path) -> None:
+    reward = f"{__name__}:pressed"
+    said = mia("train", "planner", *QUICK, "--reward", reward, "--home", str(home))
+    assert said.code == 130
+    assert "stopped; the same command goes on from the last checkpoint" in said.err
+
+
 def test_a_run_of_another_kind_is_not_gone_on_with(mia: Mia, home: Path) -> None:
     assert mia("train", "planner", *QUICK, "--home", str(home)).code == 0
     said = mia("train", "planner", *QUICK, "--set", "learning_rate=0.5", "--home", str(home))
@@ -162,7 +187,20 @@ def test_a_dry_run_says_what_would_be_done(mia: Mia, home: Path) -> None:
     said = mia("train", "executor", *QUICK, "--dry-run", "--home", str(home))
     told = json.loads(said.out)
     assert told["steps"] == 2 and told["order"]["preset"]["attempts"] == 4
+    assert told["order"]["begins"] == "current", "what was left as it is by default is told too"
+    assert told["order"]["preset"]["temperature"] == 1.0
     assert not (home / "training").exists()
+    both = mia("train", "alternate", *QUICK, "--corpus", "mine", "--home", str(home))
+    assert both.code == 2 and "--corpus: not with --preset tiny" in both.err
+    assert not (home / "training").exists()
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
+def test_an_executor_is_seen_to_learn_in_the_tiny_world(mia: Mia, home: Path) -> None:
+    said = mia("train", "executor", "--preset", "tiny", "--set", "steps=48", "--home", str(home))
+    assert "2 of 8 held-out questions are right before" in said.err or "0 of 8" in said.err
+    assert "6 of 8 held-out questions are right after 48 steps" in said.err
 
 
 @pytest.fixture
@@ -194,6 +232,44 @@ def test_right_answers_are_asked_for_where_the_reward_needs_them_only(
     assert json.loads(judged.out)["exercises"] == 2
     assert mia(*dry, "--preset", "ttrl-unsupervised").code == 0
     assert "row 2" in mia(*dry, "--preset", "ttrl").err
+
+
+def test_what_nobody_measures_and_whose_corpus_is_searched_is_said(
+    mia: Mia, home: Path, published: Path, tmp_path: Path
+) -> None:
+    mine = str(published / "questions.jsonl")
+    own = ("--reward", "tests.training.tiny_world:opposite", "--dry-run", "--home", str(home))
+    unmeasured, demos = "of fewer than 10 questions none is held out", "is the demo's corpus"
+    said = mia("train", "planner", "--data", mine, *own).err
+    assert unmeasured in said and demos in said
+    held = mia("train", "planner", "--data", mine, "--held-out", str(_held_out(tmp_path)), *own)
+    assert unmeasured not in held.err and demos in held.err
+    unasked = ("--set", "check_every=0", "--corpus", str(published / "corpus.jsonl"))
+    assert mia("train", "planner", "--data", mine, *unasked, *own).err == ""
+    assert demos not in mia("train", "planner", "--data", str(published), *own).err
+    (tmp_path / "mia.toml").write_text(f'[search]\ncorpus = "{published / "corpus.jsonl"}"\n')
+    assert demos not in mia("train", "planner", "--data", mine, *own).err
+
+
+def test_a_warm_up_that_is_not_measured_searches_nothing(
+    published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mia.toml").touch()
+    here = Place(None, False, tmp_path / "mia.toml", tmp_path / "home")
+    mine = str(published / "questions.jsonl")
+    lessons = Wishes(mine, None, None, (), None, None, None, supervised=True)
+    exercises_of("planner", lessons, here)
+    assert "demo's corpus" not in capsys.readouterr().err
+    exercises_of("planner", lessons._replace(held_out=str(_held_out(tmp_path))), here)
+    assert "demo's corpus" in capsys.readouterr().err
+
+
+def test_a_base_that_is_none_is_refused_before_any_work(
+    mia: Mia, home: Path, published: Path
+) -> None:
+    own = ("--reward", "tests.training.tiny_world:opposite", "--dry-run", "--home", str(home))
+    said = mia("train", "planner", "--data", str(published), "--base", "nowhere", *own)
+    assert said.code == 2 and "no model in Hugging Face's form at nowhere" in said.err
 
 
 def test_a_judge_s_supervision_takes_the_answers_away_from_what_is_learned_from(
@@ -236,6 +312,27 @@ def test_a_run_on_verl_is_shown_as_what_it_is(mia: Mia, home: Path, tmp_path: Pa
     assert drawn.code == 2 and "far is a run on verl" in drawn.err
     (home / "training" / "far" / "run.json").write_text("{}")
     assert "cannot be read" in mia(*show).err
+
+
+def test_a_checkpoint_of_a_run_on_verl_is_merged_by_verl(
+    mia: Mia, home: Path, tmp_path: Path
+) -> None:
+    far = replace(runs.job(tmp_path), folder=home / "training" / "far")
+    begin(far)
+    for step in (10, 20):
+        far.files.actor(step).mkdir(parents=True)
+    far.files.latest.write_text("20")
+    merge = ("train", "merge", "far", "--home", str(home), "--out", str(tmp_path / "out"))
+    told = mia(*merge, "--dry-run").out
+    assert "-m verl.model_merger merge" in told and str(far.files.actor(20)) in told
+    assert str(far.files.actor(10)) in mia(*merge, "--step", "10", "--dry-run").out
+    assert "of step 11; there are: 10, 20" in mia(*merge, "--step", "11", "--dry-run").err
+    if find_spec("verl") is None:
+        here = mia(*merge)
+        assert here.code == 3 and "call this in verl's environment" in here.err
+    (tmp_path / "out").mkdir()
+    taken = mia(*merge, "--dry-run")
+    assert taken.code == 2 and "there is something at" in taken.err
 
 
 def test_who_promotes_at_once_is_told_what_mia_policy_promote_tells(

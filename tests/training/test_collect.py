@@ -19,7 +19,7 @@ from mia.executors.react.loop import React
 from mia.executors.react.tagged import Tagged
 from mia.judge import Judge, unknown
 from mia.judges.exact_match import ExactMatch
-from mia.model import Message
+from mia.model import Message, Reply
 from mia.planners.conversational import Conversational
 from mia.solve import Team
 from mia.testing import MemoryRecord, ScriptedModel, ToyMemory, ToySearch
@@ -108,8 +108,8 @@ class Stage:
 
     def __init__(
         self,
-        planner: Sequence[str | MIAError] = (),
-        executor: Sequence[str | MIAError] = (),
+        planner: Sequence[str | Reply | MIAError] = (),
+        executor: Sequence[str | Reply | MIAError] = (),
         runs: Executor | None = None,
         judge: Judge | None = None,
     ) -> None:
@@ -199,6 +199,33 @@ async def test_every_word_of_a_run_is_kept_in_its_stage_but_what_was_refused() -
     }  # fmt: skip
     order = ["plan", "act", "act", "reflection", "replan", "act"]
     assert [each.stage for each in kept.exchanges] == order
+
+
+@pytest.mark.parametrize(
+    "unfit",
+    ["I would look at a map.",
+     "<tool_call>{</tool_call>",
+     '<tool_call>{"name": "fly", "arguments": {}}</tool_call>',
+     '<tool_call>{"name": "search", "arguments": {"words": "town"}}</tool_call>',
+     Reply(text="<think>a map, and then", truncated=True),
+     Reply(text=f"{SEARCHES}<answer>Pad", truncated=True)],
+    ids=["no move", "no call", "no tool", "no query", "cut off", "cut off after a call"],
+)  # fmt: skip
+async def test_what_an_executor_said_in_vain_or_broke_off_is_not_taught(unfit: str | Reply) -> None:
+    stage = Stage(["Look.", YES], [SEARCHES, unfit, "<answer>Rovigo</answer>"])
+    kept = (await lived(ASKED, stage, BOTH)).exercise
+    assert kept is not None and kept.correct is True
+    assert [each.reply for each in kept.exchanges] == [
+        "Look.", SEARCHES, "<answer>Rovigo</answer>", YES,
+    ]  # fmt: skip
+
+
+async def test_a_plan_that_was_cut_off_is_not_taught_nor_what_it_stands_in_place_of() -> None:
+    cut, off = Reply(text="Look at", truncated=True), Reply(text=YES, truncated=True)
+    stage = Stage([cut, "no JSON", off], [SEARCHES, "<answer>Rovigo</answer>"])
+    kept = (await lived(ASKED, stage, BOTH)).exercise
+    assert kept is not None and kept.correct is True
+    assert {each.role for each in kept.exchanges} == {"executor"} and len(kept.exchanges) == 2
 
 
 @pytest.mark.parametrize(("role", "plan"), [("planner", None), ("executor", "Look.")])

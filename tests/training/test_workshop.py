@@ -24,6 +24,9 @@ from mia.errors import (
     StoreError,
     TrainingError,
 )
+from mia.executors.react.native import Native
+from mia.executors.react.protocol import ReactProtocol
+from mia.executors.react.tagged import Tagged
 from mia.locks import alone
 from mia.models.gguf_adapters import CONFIG, WEIGHTS, Heads
 from mia.team import silent
@@ -174,10 +177,14 @@ def test_a_run_is_not_gone_on_with_beside_another_partner(shop: Workshop, speaki
     begins = str(speaking)
     mute = run(shop, order("executor", "mute", steps=0)).version
     run(shop, order("planner", "run", begins))
-    with pytest.raises(ConfigError, match="'run' was begun with another settings"):
+    with pytest.raises(ConfigError, match="'run' was begun with another settings;"):
         run(shop, order("planner", "run", begins), partner=mute)
     with pytest.raises(ConfigError, match="'run' was begun with another begins"):
         run(shop, order("planner", "run"))
+    with pytest.raises(ConfigError, match=r"'mute' was begun with another begins \(none 0\);"):
+        run(shop, order("executor", "mute", str(mute.number), steps=0))
+    with pytest.raises(ConfigError, match=r"another preset \(attempts=6, seed=its default\);"):
+        run(shop, order("planner", "run", begins, attempts=8, seed=1))
 
 
 def test_who_is_in_use_is_begun_with(shop: Workshop) -> None:
@@ -269,6 +276,22 @@ def test_who_learns_on_a_base_of_ones_own_plans_in_prose(
 
 
 @pytest.mark.parametrize(
+    ("models", "protocol"),
+    [("", Tagged), ("[models.planner]", Tagged), ("[models.executor]", Native),
+     ("[models.default]", Native)],
+)  # fmt: skip
+def test_a_base_of_ones_own_that_plays_the_executor_calls_tools_in_text(
+    shop: Workshop, tmp_path: Path, models: str, protocol: type[ReactProtocol]
+) -> None:
+    said = f'{models}\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "toy"\n' if models else ""
+    (tmp_path / "mia.toml").write_text(said)
+    loaded = load(tmp_path / "mia.toml", {"MIA_HOME": str(shop.home)})
+    mine = replace(order("planner", "run"), base="./a-capable-one")
+    with Workshop(loaded, None, False, silent).house(mine, tmp_path / "run") as house:
+        assert isinstance(house.protocol, protocol)
+
+
+@pytest.mark.parametrize(
     ("settings", "can"),
     [
         ("", False),
@@ -305,6 +328,50 @@ def test_a_version_of_another_base_is_refused(shop: Workshop) -> None:
     with pytest.raises(ConfigError, match="version 1 of the planner is of huge, not of tiny"):
         run(shop, order("planner", "run", "1"))
     assert not (shop.home / "training" / "run").exists()
+
+
+def test_what_is_in_use_of_another_base_is_left_out_and_said(
+    shop: Workshop, tiny_base: Path
+) -> None:
+    told: list[str] = []
+    draft = Draft(base="huge", base_sha256="0" * 64, made_by="imported")
+    for role in ROLES:
+        shelf = shop.shelf(role, EMBEDDED)
+        shelf.publish(draft, lambda folder: (folder / "a").write_text("a") and None)
+        shelf.promote(1)
+    mine = replace(order("planner", "mine", "current", **SPEAKING), base=str(tiny_base))
+    talking = Workshop(shop.loaded, None, False, told.append)
+    bare = talking.run(replace(mine, supervised=True), EXERCISES, (), ignored).version
+    assert bare.parent == 0 and told == [
+        "version 1 of the planner is in use and of huge, not of tiny; this run begins with: --from"
+        " none",
+        "version 1 of the executor is in use and of huge, not of tiny; the bare tiny plays the"
+        " executor",
+    ]
+    talking.shelf("planner", EMBEDDED).promote(bare.number)
+    told.clear()
+    again = replace(mine, name="again", supervised=True)
+    assert talking.run(again, EXERCISES, (), ignored).version.parent == bare.number
+    assert len(told) == 1 and "plays the executor" in told[0]
+
+
+def test_what_is_in_use_has_no_part_where_an_endpoint_plays(
+    shop: Workshop, tiny_base: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mia.toml").write_text(
+        '[models.executor]\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "toy"\n'
+    )
+    told: list[str] = []
+    loaded = load(tmp_path / "mia.toml", {"MIA_HOME": str(shop.home)})
+    beside = Workshop(loaded, None, False, told.append)
+    mine = replace(order("planner", "mine", **SPEAKING), base=str(tiny_base), supervised=True)
+    beside.run(mine, EXERCISES, (), ignored)
+    shelf = shop.shelf("executor", EMBEDDED)
+    draft = Draft(base="huge", base_sha256="0" * 64, made_by="imported")
+    shelf.publish(draft, lambda folder: (folder / "a").write_text("a") and None)
+    shelf.promote(1)
+    assert beside.run(mine, EXERCISES, (), ignored).version.number == 1, "it is the same run"
+    assert told == []
 
 
 def test_a_damaged_version_is_not_begun_with(shop: Workshop) -> None:

@@ -18,6 +18,8 @@ from mia.training.versions import ROLES, Role, Shelf, Version, shelf
 _SHIPPED = "what came with MIA"
 _SHORT = 12
 """Characters of a hash that people are shown."""
+_LONG = ("created", "checks", "data")
+"""Columns that are broken into lines where a terminal is narrow, lest others are pushed out of it."""
 Roles = Annotated[Role, typer.Argument(help="Whose policy.")]
 Number = Annotated[str, typer.Argument(help="A version's number, or `current`.")]
 
@@ -50,30 +52,40 @@ def list_(
 ) -> None:
     """The versions there are, and which are in use."""
     roles: tuple[Role, ...] = (role,) if role else ROLES
-    shelves = [opened(config, home, one) for one in roles]
-    rows = [(version, one.current() == version) for one in shelves for version in one.versions()]
+    loaded = options.settings(config, home)
+    shelves = [shelf(loaded.settings.folder, one) for one in roles]
+    current, doubts = [one.current() for one in shelves], [doubt_of(loaded, one) for one in roles]
+    rows = [
+        (version, version == used, used is not None and doubt is None)
+        for one, used, doubt in zip(shelves, current, doubts, strict=True)
+        for version in one.versions()
+    ]
     if as_json:
-        for version, used in rows:
-            print_json({**asdict(version), "current": used})
+        for version, used, speaks in rows:
+            print_json({**asdict(version), "current": used, "speaks": used and speaks})
         return
     if rows:
-        _table(rows)
-    used = {version.role for version, used in rows if used}
-    for one in shelves:
-        if one.role not in used:
-            note(f"{one.role}: {_SHIPPED} is in use")
+        _table([(version, _standing(used, speaks)) for version, used, speaks in rows])
+    for one, used, doubt in zip(roles, current, doubts, strict=True):
+        if doubt or used is None:
+            note(f"{one}: {doubt or f'{_SHIPPED} is in use'}")
 
 
-def _table(rows: list[tuple[Version, bool]]) -> None:
+def _standing(used: bool, speaks: bool) -> str:
+    """What a version is to whoever asks now."""
+    return ("in use" if speaks else "promoted") if used else ""
+
+
+def _table(rows: list[tuple[Version, str]]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None)
     for name in ("role", "version", "", "base", "made by", "from", "created", "checks", "data"):
-        table.add_column(name, no_wrap=name != "data")
-    for version, used in rows:
+        table.add_column(name, no_wrap=name not in _LONG)
+    for version, standing in rows:
         table.add_row(
-            version.role, str(version.number), "[green]in use[/]" if used else "",
+            version.role, str(version.number), f"[green]{standing}[/]" if standing else "",
             escape(version.base), version.made_by, str(version.parent), version.created,
             _numbers(version.checks), escape(version.data),
         )  # fmt: skip
@@ -88,14 +100,19 @@ def show(
     home: options.Home = None,
 ) -> None:
     """One version, whole: what it goes back to, how it was trained, what it was measured at."""
-    one = opened(config, home, role)
+    loaded = options.settings(config, home)
+    one = shelf(loaded.settings.folder, role)
     version = one.version(number_of(one, number))
     used, folder = one.current() == version, str(one.folder(version.number))
     ancestors = _ancestors(one, version)
+    doubt = doubt_of(loaded, role) if used else None
     if as_json:
-        print_json({**asdict(version), "current": used, "folder": folder, "ancestors": ancestors})
+        told = {"current": used, "speaks": used and doubt is None}
+        print_json({**asdict(version), **told, "folder": folder, "ancestors": ancestors})
         return
-    print(f"{version.role} {version.number}{'  in use' if used else ''}")
+    print(f"{version.role} {version.number}  {_standing(used, doubt is None)}".rstrip())
+    if doubt:
+        note(f"but {doubt}")
     facts = {
         "base": f"{version.base}  {version.base_sha256[:_SHORT]}",
         "made by": version.made_by,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mia.cli import train_collect, train_run, train_show
+from mia.cli import train_collect, train_run, train_show, train_verl
 
 app = typer.Typer(
     help="Train policies, and collect what they learn from.",
@@ -17,6 +17,7 @@ app.command(name="executor")(train_run.stage("executor"))
 app.command(name="planner")(train_run.stage("planner"))
 app.command(name="alternate")(train_run.both)
 app.command()(train_show.show)
+app.command()(train_verl.merge)
 
 
 @app.callback()

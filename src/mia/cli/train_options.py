@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
@@ -158,11 +159,19 @@ def exercises_of(role: Role, wishes: Wishes, place: Place) -> tuple[list[Exercis
     judged = preset.supervision != "gold"
     gold = not (judged or wishes.reward or wishes.supervised)
     loaded = options.settings(place.config, place.home)
-    with House(loaded, say=note) as house:
+    with House(loaded, corpus=place.corpus, web=place.web, say=note) as house:
+        demos = not (house.corpus or house.settings.search.corpus or house.sources.on_the_web)
         every = _read(wishes.data, house, gold)
         kept = [] if wishes.held_out is None else _read(wishes.held_out, house, gold)
     if wishes.held_out is None:
         kept = every[_HELD_OUT - 1 :: _HELD_OUT][:_MOST_HELD_OUT]
+        if not kept and preset.check_every:
+            note(
+                f"of fewer than {_HELD_OUT} questions none is held out, so progress is not"
+                " measured; name what to measure it on with --held-out"
+            )
+    if demos and (kept or not wishes.supervised):  # a warm-up acts only to be measured
+        note("what is searched is the demo's corpus; name your own with --corpus")
     known = {exercise.question.id for exercise in kept}
     left = [exercise for exercise in every if exercise.question.id not in known]
     if not left:
@@ -204,7 +213,11 @@ def set_fields(noun: N, changes: Sequence[str], option: str) -> N:
     for change in changes:
         name, _, value = change.partition("=")
         if name not in known or not value:
-            raise InputError(f"{option} takes NAME=VALUE with one of {', '.join(sorted(known))}")
+            meant = "".join(f"; did you mean {one}?" for one in get_close_matches(name, known, 1))
+            raise InputError(
+                f"{option} {change}: {option} takes NAME=VALUE with one of"
+                f" {', '.join(sorted(known))}{meant if name not in known else ''}"
+            )
         said[name] = value
     try:
         return msgspec.convert(said, type(noun), strict=False)

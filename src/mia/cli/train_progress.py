@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 60
+_BETWEEN = 1.0
+"""Seconds between the lines of two steps, where steps are quicker than that."""
 
 
 def sparks(values: list[float], low: float = 0.0, high: float = 1.0) -> str:
@@ -26,12 +28,13 @@ def sparks(values: list[float], low: float = 0.0, high: float = 1.0) -> str:
 
 
 class Curve:
-    """A line for each step and check, as they come."""
+    """A line for each check, and for each step that is not over in a blink, as they come."""
 
     def __init__(self, console: Console, name: str = "") -> None:
         self._console = console
         self._name = name
         self._began: tuple[float, int] | None = None
+        self._told = -_BETWEEN
 
     def add(self, noun: Noun) -> None:
         """Shows a Step or a Check."""
@@ -48,6 +51,9 @@ class Curve:
         now = time.monotonic()
         if self._began is None:
             self._began = (now - step.attempting - step.learning, step.step - 1)
+        if now - self._told < _BETWEEN and step.step < step.steps:
+            return
+        self._told = now
         since, before = self._began
         left = (now - since) / (step.step - before) * (step.steps - step.step)
         told = f"step {step.step} of {step.steps}"
@@ -58,7 +64,8 @@ class Curve:
             told += f" · loss {step.update.loss:.3f}"
         if step.unrewarded:
             told += f" · {step.unrewarded} of {step.episodes} without a reward"
-        told += f" · {step.response_tokens:.0f} tokens each · {_span(left)} left"
+        told += f" · {step.response_tokens:.0f} tokens each"
+        told += f" · {_span(left)} left" if step.step < step.steps else ""
         self._console.print(f"{self._name} {told}".strip(), highlight=False)
 
     def summary(self, told: Progress) -> None:
@@ -74,5 +81,7 @@ class Curve:
 
 
 def _span(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

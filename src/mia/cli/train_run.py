@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -48,8 +49,10 @@ from mia.training.workshop import Trained, Workshop, alternate
 from mia.types import Noun
 
 _GOES_ON = "Killed or interrupted, the same command goes on where it stopped."
-_WARM_STEPS = 20
-"""Of the tiny world, which begins with a model that cannot speak."""
+_SPEAKING: Mapping[Role, tuple[int, float]] = {"planner": (20, 1e-2), "executor": (200, 1e-3)}
+"""Steps and learning rate of the tiny world's warm-up: it begins with a model that cannot speak. An
+Executor is right only where two letters are, so it has to come upon each of them often enough: it
+is taught for longer and more gently, until it says all of them about equally often."""
 
 _STAGES: Mapping[Role, str] = {
     "executor": "Stage 1: the Executor learns, the Planner stays as it is (GRPO).",
@@ -104,6 +107,18 @@ def stage(role: Role) -> Callable[..., None]:
 
     train.__doc__ = f"{_STAGES[role]}\n\n{_GOES_ON}"
     return train
+
+
+def _check_tiny(wishes: Wishes, place: Place) -> None:
+    """Raises ConfigError for what the tiny world has of its own, which would have no effect."""
+    ours = {"--data": wishes.data, "--held-out": wishes.held_out, "--base": wishes.base,
+            "--corpus": place.corpus, "--web": place.web}  # fmt: skip
+    given = [option for option, value in ours.items() if value]
+    if wishes.preset == tiny.NAME and given:
+        raise ConfigError(
+            f"{', '.join(given)}: not with --preset {tiny.NAME}, a world with questions, a base and"
+            " a search of its own"
+        )
 
 
 def _refuse(given: Sequence[str], engine: str) -> None:
@@ -162,7 +177,9 @@ def both(
     wishes = Wishes(
         data, held_out, preset, changes or (), base, begins, name, "", device, logs=logs or ()
     )
-    place = Place(corpus, web, config, home).beside(data)
+    place = Place(corpus, web, config, home)
+    _check_tiny(wishes, place)
+    place = place.beside(data)
     shop = place.workshop()
     exercises, kept = exercises_of("planner", wishes, place)  # both have the same supervision
     watch = _watch(shop, wishes.logs, as_json)
@@ -174,13 +191,15 @@ def both(
         run = wishes.name or f"alternate-{wishes.preset or 'embedded'}"
         return replace(each, name=f"{run}-{number}-{role}", begins=begun)
 
-    done = alternate(shop, order, rounds, lambda _: exercises, kept, watch)
+    with _interruptible():
+        done = alternate(shop, order, rounds, lambda _: exercises, kept, watch)
     _tell(shop, done, order("planner", 1).base, promote=promote, as_json=as_json)
 
 
 def _one(
     role: Role, wishes: Wishes, place: Place, *, promote: bool, dry_run: bool, as_json: bool
 ) -> None:
+    _check_tiny(wishes, place)
     place = place.beside(wishes.data)
     shop = place.workshop()
     exercises, kept = exercises_of(role, wishes, place)
@@ -194,8 +213,19 @@ def _one(
         warm = _warmed(shop, wishes, exercises, (role,), watch)
         if role in warm:
             order = replace(order, begins=str(warm[role].version.number))
-    done = shop.run(order, exercises, kept, watch(order))
+    with _interruptible():
+        done = shop.run(order, exercises, kept, watch(order))
     _tell(shop, [done], order.base, promote=promote, as_json=as_json)
+
+
+@contextmanager
+def _interruptible() -> Generator[None]:
+    """Says what becomes of a run that a key was pressed in."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note("\nstopped; the same command goes on from the last checkpoint")
+        raise
 
 
 def _warmed(
@@ -213,8 +243,9 @@ def _warmed(
         order = order_of(role, wishes, exercises)
         if shop.shelf(role, order.base).current() is not None:
             continue
-        speaking = replace(order.preset, learning_rate=1e-2, questions=32, epochs=_WARM_STEPS / 2,
-                           steps=_WARM_STEPS, check_every=0)  # fmt: skip
+        steps, rate = _SPEAKING[role]
+        speaking = replace(order.preset, learning_rate=rate, questions=32, epochs=float(steps),
+                           steps=steps, check_every=0)  # fmt: skip
         run = f"{wishes.name or tiny.NAME}-{role}-speaking"
         order = replace(order, name=run, supervised=True, begins="none", preset=speaking)
         warm[role] = shop.run(order, exercises, (), watch(order))
@@ -245,7 +276,7 @@ def _plan(
 ) -> None:
     print_json(
         {
-            "order": order,
+            "order": {**asdict(order), "preset": asdict(order.preset)},
             "corpus": shop.corpus and str(shop.corpus),
             "exercises": len(exercises),
             "held_out": len(kept),
@@ -268,9 +299,9 @@ def _tell(
     else:
         for trained in done:
             version = trained.version
-            checks = ", ".join(f"{name}: {value:.3f}" for name, value in version.checks.items())
-            what = f"version {version.number} of the {version.role}"
-            note(f"{what} is published ({checks or 'not measured'})")
+            told = [f"{name}: {value:.3f}" for name, value in version.checks.items()]
+            checks = ", ".join(dict.fromkeys((*told[:1], *told[-1:]))) or "not measured"
+            note(f"version {version.number} of the {version.role} is published ({checks})")
         for role, version in last.items():
             note(f"{role} {version.number}: {_use(shop, version, base, promote=promote)}")
     for role, doubt in doubts.items():

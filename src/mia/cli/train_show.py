@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -43,14 +44,13 @@ def show(
 ) -> None:
     """How a run goes, or which runs there are."""
     shelf = options.settings(config, home).settings.folder / "training"
+    names = sorted(path.parent.name for path in shelf.glob(f"*/{HEAD}"))
     if name is None:
-        names = sorted(path.parent.name for path in shelf.glob(f"*/{HEAD}"))
-        if as_json:
-            print_json({"runs": names})
-        else:
-            note(f"runs: {', '.join(names) or 'none yet'}")
+        _list(names, as_json)
         return
-    elsewhere = _on_verl(shelf / name)
+    if name not in names:
+        raise InputError(f"there is no run {name!r}; there are: {', '.join(names) or 'none yet'}")
+    elsewhere = verl_run(shelf / name)
     if elsewhere is None:
         _ours(shelf / name, figure, as_json)
     elif figure is not None:
@@ -66,10 +66,20 @@ def show(
         )
 
 
+def _list(names: Sequence[str], as_json: bool) -> None:
+    if as_json:
+        print_json({"runs": names})
+    elif names:
+        print("\n".join(names))
+    else:
+        note("no run of training yet; see: mia train --help")
+
+
 def _ours(folder: Path, figure: Path | None, as_json: bool) -> None:
     told = progress_of(folder)
     if figure is not None:
         draw(told, figure)
+        note(f"drew {figure}")
     if as_json:
         print_json(told._asdict())
         return
@@ -79,8 +89,9 @@ def _ours(folder: Path, figure: Path | None, as_json: bool) -> None:
     curve.summary(told)
 
 
-def _on_verl(folder: Path) -> OnVerl | None:
-    """None for a run of another kind, or none."""
+def verl_run(folder: Path) -> OnVerl | None:
+    """What a run on verl is; None for a run of another kind, or none. Raises InputError for one
+    that cannot be read."""
     files = Files(folder)
     if not files.agents.is_file():
         return None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import typer
 
 from mia.cli import options
 from mia.cli.output import note
 from mia.cli.train_options import Place, Wishes, exercises_of, order_of, set_fields
-from mia.errors import ConfigError, InputError
+from mia.cli.train_show import verl_run
+from mia.errors import ConfigError, InputError, MissingError
 from mia.training.versions import Role
 
 
@@ -72,3 +74,35 @@ def on_verl(role: Role, wishes: Wishes, place: Place, rig: Rig, *, dry_run: bool
     code = launch(job, dry_run, note)
     if code:
         raise typer.Exit(code)
+
+
+def merge(
+    name: Annotated[str, typer.Argument(help="Of the run.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder to write; it must be new.")],
+    step: Annotated[
+        int | None, typer.Option("--step", help="After which step; default: the last checkpoint.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only check, and say the command.")
+    ] = False,
+    config: options.Config = None,
+    home: options.Home = None,
+) -> None:
+    """Turns a checkpoint of a run on verl into files of Hugging Face's form, by verl's own merger,
+    in verl's environment. An adapter is in the folder's lora_adapter, for `mia policy import`."""
+    from mia.training.verl.composed import INSTALL
+    from mia.training.verl.export import export
+
+    if out.exists():
+        raise InputError(f"there is something at {out} already; name a new folder")
+    if not dry_run and find_spec("verl") is None:
+        raise MissingError(f"verl's merger is not here; call this in verl's environment: {INSTALL}")
+    folder = options.settings(config, home).settings.folder / "training" / name
+    code, run = export(folder, out, dry_run, step, print), verl_run(folder)
+    if code:
+        raise typer.Exit(code)
+    adapter = out / "lora_adapter"
+    if run is not None and adapter.is_dir():
+        note(f"to use it: mia policy import {run.role} {adapter} --base {run.model}")
+    elif not dry_run:
+        note(f"all weights are in {out}; serve them as they are")

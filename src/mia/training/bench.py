@@ -47,7 +47,8 @@ class Order(Noun, frozen=True):
     base: str = EMBEDDED
     """The embedded model, `tiny`, or a folder of Hugging Face's form."""
     begins: str = "current"
-    """The adapter to begin with: `current`, `shipped`, `none`, a version's number, or a folder."""
+    """The adapter to begin with: `current` (the version in use where it is of this base, else what
+    came with MIA for it, if anything did), `shipped`, `none`, a version's number, or a folder."""
     reward: str = ""
     """An entry point; empty for the role's own."""
     device: str = "auto"
@@ -147,11 +148,10 @@ def ground_of(order: Order, settings: Settings, say: Say) -> Ground:
     what can be wrong with either."""
     base, home = _base(order, settings, say), settings.folder
     shelf, said = shelf_of(home, order.role, order.base), order.begins
-    current = shelf.current()
-    if said == "current" and current is not None:
-        said = str(current.number)
     if said == "current":
-        said = "shipped" if order.base == EMBEDDED else "none"
+        without = "shipped" if order.base == EMBEDDED else "none"
+        current = _in_use(shelf, base, say, f"this run begins with: --from {without}")
+        said = without if current is None else str(current.number)
     if said == "none":
         return Ground(base, None, 0)
     if said == "shipped":
@@ -172,8 +172,7 @@ def bench_of(
         begins = embedded.shipped(order.role, folder / "begins", heads)
     learner = Learner(base, order.preset, begins)
     chat, lockstep = _chat(order.preset, base), Lockstep()
-    home = house.settings.folder
-    theirs = partner or shelf_of(home, other(order.role), order.base).current()
+    theirs = partner or _partner(order, house, base)
     return Bench(
         order=order,
         house=house,
@@ -238,6 +237,30 @@ def _cast(
     return cast(house, order.role, lambda: model)
 
 
+def _partner(order: Order, house: House, base: Base) -> Version | None:
+    """The version in use of the other role; None where an endpoint plays it, and where it is of
+    another base than this one, which plays both roles."""
+    role = other(order.role)
+    if order.base != tiny.NAME and house.engines.endpoint(role) is not None:
+        return None
+    shelf = shelf_of(house.settings.folder, role, order.base)
+    if order.base == EMBEDDED:  # which looks itself whether it can speak through it
+        return shelf.current()
+    return _in_use(shelf, base, house.say, f"the bare {base.origin.name} plays the {role}")
+
+
+def _in_use(shelf: Shelf, base: Base, say: Say, instead: str) -> Version | None:
+    """The version in use, where it is of this base: over another it says nothing."""
+    version = shelf.current()
+    if version is None or version.base_sha256 == base.origin.sha256:
+        return version
+    say(
+        f"version {version.number} of the {version.role} is in use and of {version.base}, not of"
+        f" {base.origin.name}; {instead}"
+    )
+    return None
+
+
 def _token(note: Path) -> str:
     """What a run's version is known by. Raises StoreError."""
     try:
@@ -260,7 +283,7 @@ def _checked(shelf: Shelf, number: int, base: Base) -> Path:
     if version.base_sha256 != base.origin.sha256:
         raise ConfigError(
             f"version {number} of the {version.role} is of {version.base}, not of"
-            f" {base.origin.name}"
+            f" {base.origin.name}; begin with another version (mia policy list), or: none"
         )
     return shelf.folder(number)
 

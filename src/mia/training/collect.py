@@ -82,17 +82,26 @@ class Heard:
 
     def __init__(self) -> None:
         self.exchanges: list[Exchange] = []
+        self.taught: list[Exchange] = []
+        """Of these, what others should learn to say: nothing that was cut off or not carried
+        out."""
         self._stage: Stage = "plan"
+        self._before = 0
+        """How many were taught before what is said now."""
 
     def watch(self, noun: Noun) -> None:
         """Is shown the episode's nouns as they come. They tell what a planner is asked for next:
-        after a plan to reflect, and after a reflection for another plan."""
+        after a plan to reflect, and after a reflection for another plan; and that what was said for
+        a turn could not be carried out."""
         if isinstance(noun, Plan):
             self._stage = "reflection"
         elif isinstance(noun, Reflection):
             self._stage = "replan"
+        elif isinstance(noun, Turn) and noun.observation and noun.observation.error is not None:
+            del self.taught[self._before :]
+        self._before = len(self.taught)
 
-    def add(self, role: Role, messages: Sequence[Message], reply: str) -> None:
+    def add(self, role: Role, messages: Sequence[Message], reply: Reply) -> None:
         """Notes a call. What was said at the second try stands in place of what was refused:
         nobody should learn to be refused first."""
         stage = self._stage if role == "planner" else "act"
@@ -100,7 +109,11 @@ class Heard:
         if len(asked) < len(messages):
             refused = Exchange(role=role, stage=stage, messages=asked, reply=messages[-2].content)
             self.exchanges = [one for one in self.exchanges if one != refused]
-        self.exchanges.append(Exchange(role=role, stage=stage, messages=asked, reply=reply))
+            self.taught = [one for one in self.taught if one != refused]
+        said = Exchange(role=role, stage=stage, messages=asked, reply=reply.text)
+        self.exchanges.append(said)
+        if not reply.truncated:
+            self.taught.append(said)
 
 
 class Overheard:
@@ -122,7 +135,7 @@ class Overheard:
     ) -> Reply:
         """The model's. Raises ModelError when the model does; nothing was said then."""
         reply = await self._model.reply(messages, sampling=sampling, shape=shape, tools=tools)
-        self._heard.add(self._role, messages, reply.text)
+        self._heard.add(self._role, messages, reply)
         return reply
 
 
@@ -160,7 +173,7 @@ async def lived(question: Question, cast: Cast, roles: Sequence[Role]) -> Collec
         question=episode.question,
         recollection=_uncosted(episode.recollection),
         plan=_plan(episode.plan) if "executor" in roles else None,
-        exchanges=tuple(each for each in heard.exchanges if each.role in roles),
+        exchanges=tuple(each for each in heard.taught if each.role in roles),
         correct=_right(episode),
     )
     faults = () if spent else episode.faults  # to use up a budget is the models' own doing

@@ -15,6 +15,11 @@ from mia.types import Noun, decode, encode
 N = TypeVar("N", bound=Noun)
 
 HEAD = "run.json"
+_SHOWN = 60
+"""Characters of a value that a person is shown: fewer than a SHA-256 has, which tells nobody
+anything."""
+_USUAL = "its default"
+"""What is not written of a noun."""
 
 
 def begin(folder: Path, spec: Noun) -> None:
@@ -70,4 +75,14 @@ def _raw(nouns: Sequence[Noun]) -> bytes:
 def _apart(head: Path, spec: Noun) -> str:
     before, now = msgspec.json.decode(head.read_bytes()), msgspec.to_builtins(spec)
     names = [name for name in now if before.get(name) != now[name]]
-    return f"another {', '.join(names)}" if names else "an older MIA"
+    told = [_told(name, isinstance(getattr(spec, name), Noun), before, now) for name in names]
+    return f"another {', '.join(told)}" if told else "an older MIA"
+
+
+def _told(name: str, noun: bool, before: dict[str, Any], now: dict[str, Any]) -> str:
+    """What is another, and what it was where a person can read that."""
+    was, wanted = before.get(name), now[name]
+    if noun and was is not None:
+        apart = [key for key in sorted(was | wanted) if was.get(key) != wanted.get(key)]
+        return f"{name} ({', '.join(f'{key}={was.get(key, _USUAL)}' for key in apart)})"
+    return f"{name} ({was})" if len(str(was)) <= _SHOWN else name

@@ -62,6 +62,8 @@ class Workshop:
         torch_local.device_of(order.device)
         if order.base == EMBEDDED:
             embedded.weights(self.loaded.settings)
+        elif order.base != tiny.NAME and not (Path(order.base) / "config.json").is_file():
+            raise InputError(f"no model in Hugging Face's form at {order.base}")
         begins = order.begins
         if begins == "shipped" and order.base != EMBEDDED:
             raise ConfigError(f"no adapter came with {order.base}; begin with: none")
@@ -119,10 +121,12 @@ class Workshop:
         """Everybody who takes part in an order, for one process at a time. Raises StoreError where
         another is at it."""
         busy = f"another process works at {order.name!r}; let it end, or take another --name"
+        own = order.base not in (EMBEDDED, tiny.NAME)
         house = House(
-            self.loaded, corpus=self.corpus, web=self._web, say=self._say, replies=Replies(),
+            _in_text(self.loaded) if own else self.loaded,
+            corpus=self.corpus, web=self._web, say=self._say, replies=Replies(),
             versions=spoken(order, partner),
-            others=() if order.base in (EMBEDDED, tiny.NAME) else ROLES,
+            others=ROLES if own else (),
         )  # fmt: skip
         with alone(folder / "busy.lock", busy), house:
             yield house
@@ -130,6 +134,16 @@ class Workshop:
     def shelf(self, role: Role, base: str) -> Shelf:
         """The versions of a role."""
         return shelf_of(self.home, role, base)
+
+
+def _in_text(loaded: Loaded) -> Loaded:
+    """Settings in which an Executor that no endpoint plays calls tools in text: a base of one's own
+    has no native tool calls."""
+    settings = loaded.settings
+    if settings.models.executor or settings.models.default:
+        return loaded
+    executor = replace(settings.executor, protocol="text")
+    return replace(loaded, settings=replace(settings, executor=executor))
 
 
 def _published(bench: Bench, stage: Stage) -> Version:
