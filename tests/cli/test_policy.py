@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
+from rich.console import Console
 from tests.cli.conftest import Mia
 from tests.cli.playing import Home
 
+from mia.cli.policy_look import table_of
 from mia.engines import adapters
 from mia.models.catalog import known, place
 from mia.models.gguf_adapters import Heads
@@ -78,6 +82,17 @@ def test_the_list_tells_what_is_in_use(mia: Mia, home: Home) -> None:
     assert [row["role"] for row in told] == ["executor"]
 
 
+def test_who_it_is_is_seen_on_a_narrow_terminal_too(home: Home) -> None:
+    (version,) = publish(home).versions()
+    many = {f"accuracy of 100 after {step} steps": step / 100 for step in range(0, 100, 20)}
+    seen = io.StringIO()
+    Console(file=seen, width=80).print(table_of([(replace(version, checks=many), "in use")]))
+    first = next(line for line in seen.getvalue().splitlines() if "planner" in line)
+    assert first.split()[:7] == ["planner", "1", "in", "use", "SmolLM2", "online", "0"]
+    words = " ".join(seen.getvalue().split())
+    assert "0.8" in words and "0.6" not in words, "of its checks the last is told"
+
+
 def test_where_an_endpoint_plays_the_role_no_version_is_in_use(mia: Mia, home: Home) -> None:
     publish(home).promote(1)
     said = mia("policy", "list")
@@ -122,6 +137,14 @@ def test_a_number_that_is_not_there_is_told_what_is(mia: Mia, home: Home, comman
     assert "is no version; give a number" in mia("policy", command, "planner", "last", *more).err
     said = mia("policy", command, "planner", "current", *more)
     assert (said.code, "mia policy list" in said.err) == (2, True)
+
+
+def test_a_place_that_cannot_be_written_to_is_said(mia: Mia, home: Home) -> None:
+    publish(home)
+    (home.folder / "a file").touch()
+    out = home.folder / "a file" / "new"
+    said = mia("policy", "export", "planner", "1", "--form", "peft", "--out", str(out))
+    assert said.code == 5 and said.err.startswith(f"mia: cannot export to {out}: ")
 
 
 def test_promote_and_rollback_move_what_is_in_use(mia: Mia, home: Home) -> None:

@@ -167,6 +167,16 @@ def replied(request: Received) -> str:
     return json.loads(speaks(request).body or b"")["choices"][0]["message"]["content"]
 
 
+def test_who_names_nothing_to_search_is_told_what_is_searched(
+    mia: Mia, home: Home, served: Served, out: Path
+) -> None:
+    shorter = ("train", "collect", "--data", str(home.questions), "--limit", "1")
+    for more, told in (((), False), (("--runs",), True)):
+        said = mia(*shorter, "--out", f"{out}{told}", *more)
+        assert ("is the demo's corpus" in said.err) is told
+    assert "demo" not in mia(*command(home, out, "--limit", "1", "--runs")).err
+
+
 def test_pictures_are_described_for_those_who_cannot_see(
     mia: Mia, home: Home, tmp_path: Path, out: Path
 ) -> None:

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 from tests.training import kill_at_every_step, publish_forever
 
 from mia.errors import InputError, MIAError, StoreError
@@ -348,3 +349,15 @@ def test_a_file_of_weights_is_read_through_once(tmp_path: Path) -> None:
     assert weights_sha256(weights, notes) == sha256_of(weights), "until the file changes"
     notes.write_text("?")
     assert weights_sha256(weights, notes) == sha256_of(weights)
+
+
+@pytest.mark.parametrize("error", [OSError("full"), SafetensorError("full")])
+def test_what_a_disk_refuses_is_a_fault_of_the_store_whoever_wrote(
+    planner: Shelf, error: Exception
+) -> None:
+    def fill(folder: Path) -> None:
+        raise error
+
+    with pytest.raises(StoreError, match=r"no version could be published to .*planner: full"):
+        planner.publish(DRAFT, fill)
+    assert planner.versions() == ()

@@ -232,6 +232,13 @@ def small_files() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+def test_a_disk_that_is_full_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "mia.toml").touch()
+    loaded = load(tmp_path / "mia.toml", {"MIA_HOME": str(tmp_path / "home")})
+    with small_files(), pytest.raises(StoreError, match=r"cannot write a base to .*: "):
+        run(Workshop(loaded, None, False, silent), order("planner", "run"))
+
+
 def test_what_came_with_mia_is_turned_into_what_can_be_trained_whole(
     shop: Workshop, tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ from mia.models.merging import merge
 from mia.models.torch_local import Origin, origin_of
 from mia.training import embedded
 from mia.training.bases import weights_sha256
-from mia.training.versions import GGUF, Draft, Version
+from mia.training.versions import GGUF, Draft, Version, on_disk
 
 Form = Literal["peft", "gguf", "merged"]
 Base = Annotated[
@@ -55,10 +55,11 @@ def export(
         raise InputError(f"there is something at {out} already; name a new folder")
     half = out.with_name(f"{out.name}.half")
     shutil.rmtree(half, ignore_errors=True)
-    half.mkdir(parents=True)
     try:
-        _WRITERS[form](taken, half)
-        half.rename(out)
+        with on_disk(f"cannot export to {out}"):
+            half.mkdir(parents=True)
+            _WRITERS[form](taken, half)
+            half.rename(out)
     finally:
         shutil.rmtree(half, ignore_errors=True)
     if as_json:

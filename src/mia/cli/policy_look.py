@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from msgspec.structs import asdict
@@ -15,11 +16,16 @@ from mia.errors import ConfigError, InputError
 from mia.team import House
 from mia.training.versions import ROLES, Role, Shelf, Version, shelf
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 _SHIPPED = "what came with MIA"
 _SHORT = 12
 """Characters of a hash that people are shown."""
-_LONG = ("created", "checks", "data")
-"""Columns that are broken into lines where a terminal is narrow, lest others are pushed out of it."""
+_LONG = ("last check", "data")
+"""Columns that are broken into lines where a terminal is narrow: others would be pushed out."""
+_DAY = 10
+"""Characters of a time up to its day."""
 Roles = Annotated[Role, typer.Argument(help="Whose policy.")]
 Number = Annotated[str, typer.Argument(help="A version's number, or `current`.")]
 
@@ -65,7 +71,8 @@ def list_(
             print_json({**asdict(version), "current": used, "speaks": used and speaks})
         return
     if rows:
-        _table([(version, _standing(used, speaks)) for version, used, speaks in rows])
+        every = [(version, _standing(used, speaks)) for version, used, speaks in rows]
+        console().print(table_of(every))
     for one, used, doubt in zip(roles, current, doubts, strict=True):
         if doubt or used is None:
             note(f"{one}: {doubt or f'{_SHIPPED} is in use'}")
@@ -76,20 +83,22 @@ def _standing(used: bool, speaks: bool) -> str:
     return ("in use" if speaks else "promoted") if used else ""
 
 
-def _table(rows: list[tuple[Version, str]]) -> None:
+def table_of(rows: Sequence[tuple[Version, str]]) -> Table:
+    """A row for each version, with what it is to whoever asks now."""
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=None)
-    for name in ("role", "version", "", "base", "made by", "from", "created", "checks", "data"):
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
+    for name in ("role", "version", "", "base", "made by", "from", "created", "last check", "data"):
         table.add_column(name, no_wrap=name not in _LONG)
     for version, standing in rows:
         table.add_row(
             version.role, str(version.number), f"[green]{standing}[/]" if standing else "",
-            escape(version.base), version.made_by, str(version.parent), version.created,
-            _numbers(version.checks), escape(version.data),
+            escape(version.base), version.made_by, str(version.parent),
+            version.created[:_DAY],
+            _numbers(dict(list(version.checks.items())[-1:])), escape(version.data),
         )  # fmt: skip
-    console().print(table)
+    return table
 
 
 def show(

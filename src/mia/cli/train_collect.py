@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from mia.cli import options
 from mia.cli.output import note, print_json, progress
+from mia.cli.train_options import note_demo
 from mia.config import Loaded
 from mia.datasets.named import Data, named
 from mia.errors import InputError, ModelError
@@ -119,6 +120,8 @@ def collect(
     given = named(data, loaded.settings.folder)
     searched = None if web else corpus or given.corpus
     with options.house(loaded, searched, web=web) as house:
+        if runs:
+            note_demo(house)
         every = _questions(given, house)
         settings = _settings(every, house, stage, runs)
         place = _place(out, given, settings, house)

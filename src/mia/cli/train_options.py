@@ -160,7 +160,8 @@ def exercises_of(role: Role, wishes: Wishes, place: Place) -> tuple[list[Exercis
     gold = not (judged or wishes.reward or wishes.supervised)
     loaded = options.settings(place.config, place.home)
     with House(loaded, corpus=place.corpus, web=place.web, say=note) as house:
-        demos = not (house.corpus or house.settings.search.corpus or house.sources.on_the_web)
+        if wishes.held_out or not wishes.supervised:  # a warm-up acts only to be measured
+            note_demo(house)
         every = _read(wishes.data, house, gold)
         kept = [] if wishes.held_out is None else _read(wishes.held_out, house, gold)
     if wishes.held_out is None:
@@ -170,13 +171,17 @@ def exercises_of(role: Role, wishes: Wishes, place: Place) -> tuple[list[Exercis
                 f"of fewer than {_HELD_OUT} questions none is held out, so progress is not"
                 " measured; name what to measure it on with --held-out"
             )
-    if demos and (kept or not wishes.supervised):  # a warm-up acts only to be measured
-        note("what is searched is the demo's corpus; name your own with --corpus")
     known = {exercise.question.id for exercise in kept}
     left = [exercise for exercise in every if exercise.question.id not in known]
     if not left:
         raise InputError(f"{wishes.data} has nothing to learn from that is not held out")
     return list(map(_unanswered, left)) if judged else left, kept
+
+
+def note_demo(house: House) -> None:
+    """Says so where nobody named what to search."""
+    if not (house.corpus or house.settings.search.corpus or house.sources.on_the_web):
+        note("what is searched is the demo's corpus; name your own with --corpus")
 
 
 def _read(data: str, house: House, gold: bool) -> list[Exercise]:

@@ -31,7 +31,7 @@ from mia.training.policy_model import Chat, PolicyModel, Transcript
 from mia.training.presets import Preset
 from mia.training.rollouts import Actor, Cast, sampled
 from mia.training.stages import Spec
-from mia.training.versions import GGUF, Draft, Maker, Role, Shelf, Version, shelf
+from mia.training.versions import GGUF, Draft, Maker, Role, Shelf, Version, on_disk, shelf
 from mia.types import Noun, encode
 
 
@@ -169,7 +169,8 @@ def bench_of(
     base, begins = ground.base, ground.begins
     if begins == "shipped":
         heads = gguf_adapters.heads_of(base.folder)
-        begins = embedded.shipped(order.role, folder / "begins", heads)
+        with on_disk(f"cannot write what the run begins with to {folder}"):
+            begins = embedded.shipped(order.role, folder / "begins", heads)
     learner = Learner(base, order.preset, begins)
     chat, lockstep = _chat(order.preset, base), Lockstep()
     theirs = partner or _partner(order, house, base)
@@ -204,12 +205,12 @@ def spoken(order: Order, partner: Version | None) -> dict[Role, int]:
 
 def _base(order: Order, settings: Settings, say: Say) -> Base:
     device = torch_local.device_of(order.device)
-    if order.base == tiny.NAME:
-        folder = tiny.make_base(settings.folder / "models" / "hf" / tiny.NAME)
-    elif order.base == EMBEDDED:
-        folder = embedded.base_of(settings, say)
-    else:
-        folder = Path(order.base)
+    folder, models = Path(order.base), settings.folder / "models" / "hf"
+    with on_disk(f"cannot write a base to {models}"):
+        if order.base == tiny.NAME:
+            folder = tiny.make_base(models / tiny.NAME)
+        elif order.base == EMBEDDED:
+            folder = embedded.base_of(settings, say)
     return torch_local.open_base(folder, device=device, dtype=order.preset.dtype)
 
 

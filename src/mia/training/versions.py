@@ -19,6 +19,7 @@ import shutil
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -274,12 +275,25 @@ class Shelf:
     def _alone(self) -> AbstractContextManager[None]:
         return alone(self._folder / ".lock")
 
-    @contextmanager
-    def _telling(self, what: str) -> Generator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise StoreError(f"{what} {self._folder}: {error}") from error
+    def _telling(self, what: str) -> AbstractContextManager[None]:
+        return on_disk(f"{what} {self._folder}")
+
+
+@contextmanager
+def on_disk(what: str) -> Generator[None]:
+    """Raises StoreError, which says what could not be done, for whatever a disk refuses."""
+    try:
+        yield
+    except _refusals() as error:
+        raise StoreError(f"{what}: {error}") from error
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """Who writes weights has an error of its own for a full disk."""
+    try:
+        return OSError, import_module("safetensors").SafetensorError
+    except ImportError:  # no weights are written without it
+        return (OSError,)
 
 
 def sha256_of(file: Path) -> str:
