@@ -13,7 +13,7 @@ run: $(VENV)/run.ok
 
 test: $(VENV)/dev.ok
 	@$(BIN)/mia models get smollm2-135m minilm
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal
 
 nightly: $(VENV)/dev.ok
 	@$(BIN)/python -m pytest -q -m "nightly or not nightly" --timeout 1800

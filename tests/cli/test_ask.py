@@ -169,7 +169,9 @@ def test_a_missing_embedder_is_missed_only_by_who_needs_it(mia: Mia, home: Home)
     assert mia("memory", "list").code == 0
 
 
-@pytest.mark.parametrize("url", [dead_url(), "http://no-such-host.invalid/v1"])
+@pytest.mark.parametrize(
+    "url", [dead_url(), "http://no-such-host.invalid/v1"], ids=["no port", "no host"]
+)
 def test_a_model_out_of_reach_is_named(mia: Mia, home: Home, served: Served, url: str) -> None:
     home.configure(url, embedder=served.url)
     home.config.write_text(home.config.read_text().replace("10.0", "1.0"))
