@@ -53,6 +53,11 @@ def test_a_run_shows_its_curves_and_its_checks(tmp_path: Path) -> None:
     assert all(title in both for title in titles) and len(both) > len(one)
 
 
+def test_a_run_that_held_nothing_out_says_so(tmp_path: Path) -> None:
+    draw(TOLD._replace(checks=()), tmp_path / "none.svg")
+    assert "none were held out" in (tmp_path / "none.svg").read_text()
+
+
 def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="before the first step"):
         draw(Progress(SPEC, (), ()), tmp_path / "curve.png")

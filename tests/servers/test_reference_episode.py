@@ -101,6 +101,7 @@ def test_a_text_of_a_run_tells_its_last_answer() -> None:
     trace = "Round 1\n<answer>first</answer>\nRound 2\n<answer>\nsecond</answer>"
     assert told(trace).answer == "second"
     assert told("Round 1\nnothing").outcome == "abstained"
+    assert told("Round 1\n<answer> </answer>").answer is None
     assert told("  ").turns == ()
 
 

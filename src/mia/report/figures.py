@@ -88,6 +88,8 @@ def style(salt: str) -> Generator[None]:
         import matplotlib
     except ImportError as error:
         raise MissingError(f"figures need matplotlib; run: {adding('eval')}") from error
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": salt}), warnings.catch_warnings():  # pyright: ignore[reportArgumentType]
+    # matplotlib takes a salt "none" for no salt
+    chosen = {**_STYLE, "svg.hashsalt": f"mia {salt}"}
+    with matplotlib.rc_context(chosen), warnings.catch_warnings():  # pyright: ignore[reportArgumentType]
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         yield

@@ -40,6 +40,7 @@ def draw(told: Progress, file: Path) -> None:
         figure = Figure(figsize=_SIZE, layout="constrained")
         (worth, held), (length, alike) = figure.subplots(2, 2, sharex=True)
         _curve(worth, "reward of an episode", told.steps, [step.reward for step in told.steps])
+        worth.legend(loc="lower right", frameon=False, fontsize="small")
         _checks(held, told.checks)
         said = [step.response_tokens for step in told.steps]
         _curve(length, "tokens of an episode", told.steps, said)
@@ -58,23 +59,30 @@ def _curve(axes: Axes, title: str, steps: Sequence[Step], values: Sequence[float
     """A dot a step, and their moving mean; a step without a value has none."""
     there = [(s.step, v) for s, v in zip(steps, values, strict=True) if v is not None]
     numbers = [step for step, _ in there]
-    axes.plot(numbers, [value for _, value in there], ".", color=MUTED, markersize=3)
+    axes.plot(
+        numbers, [value for _, value in there], ".", color=MUTED, markersize=3, label="a step"
+    )
     means = [
         sum(value for _, value in part) / len(part)
         for part in (there[max(0, at - _SMOOTH + 1) : at + 1] for at in range(len(there)))
     ]
-    axes.plot(numbers, means, color=MAIN, linewidth=1.6)
+    axes.plot(numbers, means, color=MAIN, linewidth=1.6, label=f"mean of the last {_SMOOTH}")
     _titled(axes, title)
 
 
 def _checks(axes: Axes, checks: Sequence[Check]) -> None:
-    """The share of held-out questions that were right, with its 95 % interval."""
+    """The share of held-out questions that were right, with its 95 % interval; a square is what
+    the run began with."""
     for check in checks:
         low, high = wilson(check.correct, check.n)
         colour = MAIN if check.step else BASE
         axes.plot([check.step] * 2, [low, high], color=colour, linewidth=1.6)
         axes.plot(check.step, check.accuracy, "o" if check.step else "s", color=colour)
-    _titled(axes, "held-out questions right")
+    if not checks:
+        axes.text(0.5, 0.5, "none were held out", transform=axes.transAxes, ha="center",
+                  color=MUTED)  # fmt: skip
+        axes.set_yticks([])
+    _titled(axes, "held-out questions right, 95 %")
 
 
 def _titled(axes: Axes, title: str) -> None:

@@ -126,7 +126,7 @@ def told(trace: str) -> Trajectory:
     text = readable(trace)
     end = text.rfind("</answer>")
     begin = text.rfind("<answer>", 0, max(end, 0))
-    answer = text[begin + len("<answer>") : end].strip() if begin >= 0 else None
+    answer = text[begin + len("<answer>") : end].strip() or None if begin >= 0 else None
     rounds = [part.strip() for part in _ROUND.split(text, _MOST_ROUNDS) if part.strip()]
     if not rounds:
         return Trajectory()
