@@ -125,6 +125,7 @@ def test_steps_and_checks_can_be_read_by_machines(mia: Mia, home: Path) -> None:
         ((*QUICK, "--reward", "nowhere:none"), "no reward at 'nowhere:none'"),
         ((*QUICK, "--set", "supervision=judge"), "nobody here can judge without right answers"),
         ((*QUICK, "--from", "no/where"), "there is no adapter in no/where"),
+        ((*QUICK, "--log", "abacus"), "there is no log 'abacus'; there are tensorboard and wandb"),
     ],
 )
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])

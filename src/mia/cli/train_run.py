@@ -42,6 +42,7 @@ from mia.team import House
 from mia.training import tiny
 from mia.training.bench import Order
 from mia.training.exercises import Exercise
+from mia.training.sinks import check as check_log
 from mia.training.sinks import sink
 from mia.training.stages import Watch, steps_of
 from mia.training.versions import ROLES, Role, Version
@@ -200,6 +201,8 @@ def _one(
     role: Role, wishes: Wishes, place: Place, *, promote: bool, dry_run: bool, as_json: bool
 ) -> None:
     _check_tiny(wishes, place)
+    for log in wishes.logs:
+        check_log(log)
     place = place.beside(wishes.data)
     shop = place.workshop()
     exercises, kept = exercises_of(role, wishes, place)

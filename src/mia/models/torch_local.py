@@ -57,13 +57,16 @@ class Base:
 
 
 def libraries() -> tuple[Any, Any]:
-    """torch and transformers. Raises MissingError, which says how to get them."""
+    """torch and transformers, which draws no bars of its own. Raises MissingError, which says how
+    to get them."""
     try:
-        return import_module("torch"), import_module("transformers")
+        torch, transformers = import_module("torch"), import_module("transformers")
     except ImportError as error:
         raise MissingError(
             f"training needs torch and transformers; run: {adding('train')}"
         ) from error
+    transformers.utils.logging.disable_progress_bar()
+    return torch, transformers
 
 
 def device_of(wanted: str = "auto") -> str:
@@ -87,7 +90,6 @@ def open_base(folder: Path, *, device: str, dtype: str) -> Base:
     torch, transformers = libraries()
     if not (folder / "config.json").is_file():
         raise InputError(f"no model in Hugging Face's form at {folder}")
-    transformers.utils.logging.disable_progress_bar()
     model = transformers.AutoModelForCausalLM.from_pretrained(
         folder, dtype=getattr(torch, dtype), local_files_only=True
     )
@@ -122,7 +124,6 @@ def from_gguf(gguf: Path, origin: Origin, folder: Path) -> Path:
 
 def _turn(gguf: Path, origin: Origin, folder: Path) -> None:
     torch, transformers = libraries()
-    transformers.utils.logging.disable_progress_bar()
     half = folder.with_name(f"{folder.name}.half")
     shutil.rmtree(half, ignore_errors=True)
     try:

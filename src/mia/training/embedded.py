@@ -9,7 +9,6 @@ from pathlib import Path
 from mia.config import Settings
 from mia.engines import ADAPTERS, adapters
 from mia.errors import ConfigError, MissingError
-from mia.locks import alone
 from mia.models.catalog import known, place
 from mia.models.gguf_adapters import Heads, from_gguf
 from mia.models.torch_local import Origin
@@ -48,10 +47,9 @@ def base_of(settings: Settings, say: Say) -> Path:
     models = settings.folder / "models" / "hf"
     folder = models / (EMBEDDED if known_one else f"{EMBEDDED}-{sha256[:8]}")
     origin = Origin(name=EMBEDDED if known_one else file.stem, sha256=sha256)
-    with alone(models / "busy.lock"):
-        if not folder.is_dir():
-            say("turning the embedded model into a form that can be trained ...")
-        return base_from_gguf(file, origin, folder)
+    if not folder.is_dir():
+        say("turning the embedded model into a form that can be trained ...")
+    return base_from_gguf(file, origin, folder)
 
 
 def shipped(role: Role, folder: Path, heads: Heads) -> Path:

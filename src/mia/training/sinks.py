@@ -16,11 +16,16 @@ from mia.training.stages import Check, Step, Watch
 from mia.types import Noun
 
 
-def sink(kind: str, folder: Path, name: str) -> Watch:
-    """What a run called `name` is told to; what it writes lies in a folder. Raises InputError for a
-    kind there is not, MissingError for one that is not installed."""
+def check(kind: str) -> None:
+    """Raises InputError for a kind there is not."""
     if kind not in _SINKS:
         raise InputError(f"there is no log {kind!r}; there are {' and '.join(_SINKS)}")
+
+
+def sink(kind: str, folder: Path, name: str) -> Watch:
+    """What a run called `name` is told to; what it writes lies in a folder. Raises what `check`
+    raises, and MissingError for a kind that is not installed."""
+    check(kind)
     write = _SINKS[kind](folder, name)
 
     def watch(noun: Noun) -> None:

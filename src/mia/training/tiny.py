@@ -12,6 +12,7 @@ the letter, says what to search for, sees what was found, and says the answer.
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +24,7 @@ from mia.captioners.none import Blind
 from mia.errors import MIAError, ModelError
 from mia.executor import Budget, Executor, Tools, Watch, unwatched
 from mia.judges.exact_match import ExactMatch
+from mia.locks import alone
 from mia.memories.none import NoMemory
 from mia.model import Message, Model, Reply, Sampling, ask
 from mia.models.torch_local import Origin, libraries
@@ -54,11 +56,18 @@ _TEMPLATE = (
 
 
 def make_base(folder: Path, seed: int = 0) -> Path:
-    """The folder with the tiny model, made when it is not there."""
-    if (folder / "mia_base.json").is_file():
-        return folder
+    """The folder with the tiny model, made when it is not there, and there whole or not at all."""
+    with alone(folder.with_name(f"{folder.name}.lock")):
+        if not folder.is_dir():
+            half = folder.with_name(f"{folder.name}.half")
+            shutil.rmtree(half, ignore_errors=True)
+            _make(half, seed)
+            half.replace(folder)
+    return folder
+
+
+def _make(folder: Path, seed: int) -> None:
     torch, transformers = libraries()
-    transformers.utils.logging.disable_progress_bar()
     torch.manual_seed(seed)
     config = transformers.LlamaConfig(
         vocab_size=257, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
@@ -73,7 +82,6 @@ def make_base(folder: Path, seed: int = 0) -> Path:
     _tokenizer(transformers).save_pretrained(folder)
     origin = Origin(name=NAME, sha256=f"{NAME}-{seed}")
     (folder / "mia_base.json").write_bytes(msgspec.json.encode(origin))
-    return folder
 
 
 def _tokenizer(transformers: Any) -> Any:
