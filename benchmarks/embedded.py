@@ -14,7 +14,7 @@ Arms, all over the same questions in the same order:
   memory   the loop with both adapters and a memory that starts empty and grows
 An arm with versions (`mia policy list`) speaks through them instead of the adapters that came with
 MIA, and is compared with `loop`, question by question. Greedy calls are made once and shared by the
-arms of a run, so their seconds are those of the first that asked.
+arms, so their seconds are those of the first that asked.
 Sets: smoke (20 questions, 400 passages), mini (200 of four data sets, 5,000 passages), and a seeded
 sample of 2wikimultihopqa, hotpotqa, musique or popqa (dev) over the full corpus of 49,856 passages;
 dev is that of 2wikimultihopqa.
@@ -29,6 +29,7 @@ import argparse
 import json
 import random
 from collections import defaultdict
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -47,8 +48,7 @@ from mia.judges.exact_match import ExactMatch
 from mia.memories.none import NoMemory
 from mia.memories.workflow.memory import WorkflowMemory
 from mia.memories.workflow.sqlite import SqliteStore
-from mia.model import Model
-from mia.models.shared import Replies, SharedModel
+from mia.models.shared import Replies
 from mia.planners.procedures import ProcedurePlanner
 from mia.planners.stepwise import StepwisePlanner, whole
 from mia.solve import Team, solve
@@ -125,21 +125,16 @@ class Whole:
     async def reflect(self, question: Question, plan: Plan, trajectory: Trajectory) -> Reflection:
         return Reflection(goal_met=True)
 
-    async def replan(self, *_: object) -> Plan:
+    async def replan(self, *_: object, **__: object) -> Plan:
         raise AssertionError("nothing is ever replanned")
 
 
-def team_of(arm: Arm, house: House, replies: Replies, record: RunRecord, store: Path) -> Team:
-    tools = [TextSearch(house.search, house.settings.search.passages)]
-
-    def model(adapter: str | None, role: Role) -> Model:
-        name = f"{adapter} {arm.versions[role]}"
-        return SharedModel(house.engines.engine.role(adapter), replies, name)
-
-    reader = RuleReader() if arm.kind == "rules" else ModelReader(model("reader", "executor"))
+def team_of(arm: Arm, house: House, record: RunRecord, store: Path) -> Team:
+    tools, model = [TextSearch(house.search, house.settings.search.passages)], house.engines.model
+    reader = RuleReader() if arm.kind == "rules" else ModelReader(model("executor", "reader"))
     executor = Stepwise(reader, tools)
     if arm.kind == "closed":
-        executor = ClosedBook(model(None, "executor"))
+        executor = ClosedBook(model("executor"))
     planners = {"closed": Whole(), "oneshot": Whole(), "rules": ProcedurePlanner()}
     memory = NoMemory()
     if arm.kind == "memory":
@@ -154,16 +149,14 @@ def team_of(arm: Arm, house: House, replies: Replies, record: RunRecord, store: 
     )
 
 
-async def run(
-    arm: Arm, asked: QuestionSet, house: House, replies: Replies, journal: Journal, out: Path
-) -> None:
+async def run(arm: Arm, asked: QuestionSet, house: House, journal: Journal, out: Path) -> None:
     """Answers what is not answered yet."""
     record = journal.open_run(f"{asked.name}-{arm.name}", ABOUT)
     done = {entry.episode.question.id for entry in record.entries()}
     left = [question for question in asked.questions if question.id not in done]
     if not left:
         return
-    team = team_of(arm, house, replies, record, out / f"{asked.name}-{arm.name}.db")
+    team = team_of(arm, house, record, out / f"{asked.name}-{arm.name}.db")
     for number, question in enumerate(left, len(done) + 1):
         await solve(question, team)
         if number % 10 == 0:
@@ -250,10 +243,14 @@ def main() -> None:
     journal = Journal(options.out / "journal.db")
     for name in options.sets.split(","):
         asked = question_set(name, options.data, options.dev)
-        replies = Replies()
         for arm in () if options.report else map(Arm.of, arms):
-            with House(loaded, corpus=asked.corpus, say=print, versions=arm.versions) as house:
-                house.complete(run(arm, asked, house, replies, journal, options.out))
+            with (
+                closing(Replies(options.out / "replies.db")) as replies,
+                House(
+                    loaded, corpus=asked.corpus, say=print, replies=replies, versions=arm.versions
+                ) as house,
+            ):
+                house.complete(run(arm, asked, house, journal, options.out))
         report(asked, arms, journal)
     journal.close()
 

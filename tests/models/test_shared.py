@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -50,3 +52,13 @@ async def test_a_failure_is_not_kept() -> None:
     with pytest.raises(ModelError, match="down"):
         await asker.reply(HELLO)
     assert (await asker.reply(HELLO)).text == "up"
+
+
+async def test_a_file_keeps_what_was_said_for_who_comes_later(tmp_path: Path) -> None:
+    path, model = tmp_path / "replies.db", ScriptedModel([ANSWER, "later"])
+    for _ in range(2):
+        with closing(Replies(path)) as replies:
+            assert await SharedModel(model, replies, "m").reply(HELLO) == ANSWER
+    assert len(model.calls) == 1 and replies.saved == 0.25
+    with closing(Replies(path)) as replies:
+        assert (await SharedModel(model, replies, "n").reply(HELLO)).text == "later"

@@ -3,7 +3,8 @@
 Methods that are compared mostly ask the same: the same passage read for the same question. A greedy
 call has one reply, so whoever asks the same gets the same. That takes the noise of an engine's
 rounding out of the comparison, and most of the time. What it costs is counted for everybody who
-asked, as if each had asked alone.
+asked, as if each had asked alone. Kept in a file, replies are there for who comes later: the next
+arm of a comparison that was interrupted.
 """
 
 from __future__ import annotations
@@ -11,26 +12,40 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
 from mia.model import GREEDY, Message, Model, Reply, Sampling, Shape, ToolSpec
+from mia.sqlite_file import SqliteFile
+from mia.types import decode, encode
+
+_SCHEMA = "CREATE TABLE said (key BLOB PRIMARY KEY, reply BLOB NOT NULL) STRICT, WITHOUT ROWID"
 
 
 class Replies:
     """What was asked, and what was said."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path | None = None) -> None:
+        """Replies are kept in the file, or only as long as this lives. Raises StoreError."""
         self.saved = 0.0
         """US dollars that were counted and not spent."""
         self._said: dict[bytes, Reply] = {}
         self._asking: dict[bytes, asyncio.Lock] = {}
+        self._file = None if path is None else SqliteFile(
+            path, "what was said in", _SCHEMA, version=1, synchronous="NORMAL"
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._file is not None:
+            self._file.close()
 
     async def of(self, key: bytes, model: Model, asked: Asked) -> Reply:
-        """The reply to a call, which is made by the first who needs it. Raises ModelError; whoever
-        comes next tries again."""
+        """The reply to a call, which is made by the first who needs it. Raises ModelError, whoever
+        comes next tries again; and StoreError."""
         async with self._asking.setdefault(key, asyncio.Lock()):
-            said = self._said.get(key)
+            said = self._said.get(key) or self._kept(key)
             if said is not None:
                 self.saved += said.usage.money
                 return said
@@ -38,7 +53,20 @@ class Replies:
                 asked.messages, sampling=asked.sampling, shape=asked.shape, tools=asked.tools
             )
             self._said[key] = reply
+            self._keep(key, reply)
             return reply
+
+    def _kept(self, key: bytes) -> Reply | None:
+        if self._file is None:
+            return None
+        with self._file.reading() as db:
+            row = db.execute("SELECT reply FROM said WHERE key = ?", (key,)).fetchone()
+        return decode(row[0], Reply) if row else None
+
+    def _keep(self, key: bytes, reply: Reply) -> None:
+        if self._file is not None:
+            with self._file.writing() as db:
+                db.execute("INSERT OR IGNORE INTO said VALUES (?, ?)", (key, encode(reply)))
 
 
 class Asked(msgspec.Struct, frozen=True):

@@ -40,11 +40,16 @@ class Trained:
 class Workshop:
     """Where policies are trained."""
 
-    def __init__(self, loaded: Loaded, corpus: Path | None, web: bool, say: Say) -> None:
+    def __init__(
+        self, loaded: Loaded, corpus: Path | None, web: bool, say: Say,
+        replies: Replies | None = None,
+    ) -> None:  # fmt: skip
+        """`replies` are greedy calls that were made before; None for those of each run alone."""
         self.loaded = loaded
         self.corpus = corpus
         self._web = web
         self._say = say
+        self._replies = replies
         self.home = loaded.settings.folder
 
     def folder(self, name: str, kind: Literal["training", "learning"] = "training") -> Path:
@@ -124,7 +129,8 @@ class Workshop:
         own = order.base not in (EMBEDDED, tiny.NAME)
         house = House(
             _in_text(self.loaded) if own else self.loaded,
-            corpus=self.corpus, web=self._web, say=self._say, replies=Replies(),
+            corpus=self.corpus, web=self._web, say=self._say,
+            replies=self._replies or Replies(),
             versions=spoken(order, partner),
             others=ROLES if own else (),
         )  # fmt: skip
