@@ -267,6 +267,8 @@ class Workflow(Noun, frozen=True):
     contradicts: tuple[str, ...] = ()
     """Older workflows of the same kind and plan that ended the other way."""
     trust: Literal["trusted", "quarantined"] = "trusted"
+    absorbed: str | None = None
+    """The version of a policy that solves without it what it came from, as `planner 12`."""
 
 
 class Recalled(Noun, frozen=True):

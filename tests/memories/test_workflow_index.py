@@ -55,10 +55,11 @@ def by_the_rules(stored: list[Stored], query: Query) -> list[Scored]:
         found.append(
             Scored(
                 w.id, w.outcome, w.category, w.question_id, w.task, total, sim, question, caption,
-                val, freq,
+                val, freq, w.absorbed is not None,
             )
         )  # fmt: skip
-    return sorted(found, key=lambda item: (-item.score, item.id))[: query.limit]
+    ranked = sorted(found, key=lambda item: (item.absorbed, -item.score, item.id))
+    return ranked[: query.limit]
 
 
 angles = st.integers(-3, 3)
@@ -88,6 +89,7 @@ def stores(draw: st.DrawFn) -> list[Stored]:
             question_id=draw(st.sampled_from(["q1", "q2", "q3"])),
             task=draw(st.sampled_from([None, "t1", "t2"])),
             trust=draw(st.sampled_from(["trusted", "trusted", "quarantined"])),
+            absorbed=draw(st.sampled_from([None, None, "planner 1"])),
             uses=uses,
             wins=draw(st.integers(0, uses)),
         )
@@ -159,7 +161,8 @@ def test_every_row_counts_however_many_there_are(store: Store) -> None:
     for number in range(700):
         row = vector(*luck.normal(size=8))
         uses = int(luck.integers(0, 4))
-        workflow = a_workflow(f"w{number}", uses=uses, wins=uses // 2)
+        absorbed = "planner 1" if number % 3 == 0 else None
+        workflow = a_workflow(f"w{number}", uses=uses, wins=uses // 2, absorbed=absorbed)
         stored.append((workflow, Vectors(row, row)))
     put_all(store, stored)
     for limit in (1, 3, 50, 700, 1000):

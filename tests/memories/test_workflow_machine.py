@@ -37,6 +37,7 @@ from mia.types import Workflow
 NAMES = [f"w{number}" for number in range(6)]
 DOMAINS = ["a.example", "b.example", "c.example"]
 names, domains = st.sampled_from(NAMES), st.sampled_from(DOMAINS)
+versions = st.sampled_from(["planner 1", "planner 2"])
 _QUICK = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """Where waiting for the disk costs nothing: these tests are not about that."""
 angles = st.tuples(*[st.integers(-2, 2)] * 3).filter(any)
@@ -149,6 +150,23 @@ class Stores(RuleBasedStateMachine):
             item.workflow = replace(item.workflow, trust=trust)
         self.note()
 
+    @rule(ids=st.lists(names, max_size=3), version=versions)
+    def demote(self, ids: list[str], version: str) -> None:
+        there = [self.state.known[id] for id in set(ids) if id in self.state.known]
+        free = [item for item in there if item.workflow.absorbed is None]
+        assert self.store.demote(ids, version) == len(free)
+        for item in free:
+            item.workflow = replace(item.workflow, absorbed=version)
+        self.note()
+
+    @rule(left=st.sets(versions))
+    def readmit(self, left: set[str]) -> None:
+        found = [item for item in self.state.known.values() if item.workflow.absorbed in left]
+        assert self.store.readmit(left) == len(found)
+        for item in found:
+            item.workflow = replace(item.workflow, absorbed=None)
+        self.note()
+
     @rule(id=names, domain=domains)
     def merge(self, id: str, domain: str) -> None:
         self.texts += 1
@@ -250,7 +268,7 @@ class Stores(RuleBasedStateMachine):
     @rule(row=angles, limit=st.integers(1, 4), category=st.sampled_from([None, "time", "human"]))
     def best(self, row: tuple[int, ...], limit: int, category: str | None) -> None:
         query = a_query(*row, limit=limit, category=category, floor=0.1)
-        wanted: list[tuple[float, str]] = []
+        wanted: list[tuple[bool, float, str]] = []
         for id, item in self.state.known.items():
             w = item.workflow
             if item.row is None or w.trust != "trusted" or category not in (None, w.category):
@@ -258,8 +276,9 @@ class Stores(RuleBasedStateMachine):
             sim = float(np.dot(item.row.astype(float), query.asked.template.astype(float)))
             if sim >= 0.1:
                 parts = value(w.uses, w.wins, Weights()), frequency(w.uses)
-                wanted.append((-score(sim, *parts, Weights()), id))
-        found = [(-item.score, item.id) for item in self.store.best(query)]
+                told = -score(sim, *parts, Weights())
+                wanted.append((w.absorbed is not None, told, id))
+        found = [(item.absorbed, -item.score, item.id) for item in self.store.best(query)]
         assert found == sorted(wanted)[:limit]
 
     @rule(data=st.data())
@@ -274,7 +293,7 @@ class Stores(RuleBasedStateMachine):
 
 
 def _text(workflow: Workflow) -> Workflow:
-    return replace(workflow, uses=0, wins=0, used=None, trust="trusted")
+    return replace(workflow, uses=0, wins=0, used=None, trust="trusted", absorbed=None)
 
 
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]

@@ -19,6 +19,7 @@ from mia.memories.workflow.compress import MAX_WORDS
 from mia.memories.workflow.forget import Choice, Forgotten
 from mia.memories.workflow.forget import forget as erase
 from mia.memories.workflow.remember import Keeping
+from mia.team import House
 from mia.types import Noun, Workflow, decode, encode
 
 
@@ -108,6 +109,10 @@ def forget(
     judge: Annotated[
         str | None, typer.Option("--judge", help="Everything that this judge vouched for.")
     ] = None,
+    absorbed: Annotated[
+        str | None,
+        typer.Option("--absorbed", help="What a version absorbed, as 'planner 12'; or: all."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be forgotten.")
     ] = False,
@@ -124,12 +129,25 @@ def forget(
             judges=() if judge is None else (judge,),
             workflows=tuple(found(house.store, one).id for one in id or ()),
             since=None if since is None else _time(since),
+            absorbed=None if absorbed is None else _absorbers(house, absorbed),
         )
         report = erase(house.store, house.settings.namespace, choice, dry_run=dry_run)
     if as_json:
         print_json(report)
     else:
         _report(report, dry_run)
+
+
+def _absorbers(house: House, said: str) -> tuple[str, ...]:
+    """The versions that somebody means. Raises InputError for one that absorbed nothing here."""
+    there = house.store.read(lambda rows: rows.absorbers(house.settings.namespace))
+    if said == "all":
+        return there
+    version = " ".join(said.split())
+    if version not in there:
+        told = f"; there are: {', '.join(there)}" if there else "; nothing is absorbed"
+        raise InputError(f"no version {said!r} absorbed anything{told}")
+    return (version,)
 
 
 def _time(text: str) -> datetime:
@@ -144,12 +162,13 @@ def _report(report: Forgotten, dry_run: bool) -> None:
         ("forgotten", report.direct),
         ("descended", report.descendants),
         ("changed", report.unmerged),
+        ("cleared", report.cleared),
         ("pair", report.pairs),
     )
     for title, gone in parts:
         for item in gone:
             print(f"{title:10} {item.id}  {item.why}")
-    count = len(report.direct) + len(report.descendants)
+    count = len(report.direct) + len(report.descendants) + len(report.cleared)
     if dry_run:
         note(f"{count} workflows would be forgotten; nothing was changed")
         return

@@ -123,11 +123,18 @@ def _show(workflow: Workflow, sources: tuple[Source, ...]) -> None:
         "sites": ", ".join(workflow.source_domains) or "-",
         "merged": f"{len(sources)} episodes in all" if len(sources) > 1 else "",
         "parents": ", ".join(workflow.parents),
+        "absorbed": _absorbed(workflow),
     }
     print(f"{workflow.id}  {workflow.outcome}, {workflow.category}, {workflow.trust}")
     for name, text in facts.items():
         if text:
             print(f"{name:10} " + text.replace("\n", "\n" + " " * 11))
+
+
+def _absorbed(workflow: Workflow) -> str:
+    """What a policy's weights have to do with it; empty for nothing."""
+    by = workflow.absorbed
+    return f"by {by}: stands behind others (mia policy show {by})" if by else ""
 
 
 def found(store: Store, id: str) -> Workflow:
@@ -207,10 +214,11 @@ def explain(
 
 def _judged(item: Considered) -> str:
     workflow = item.workflow
+    absorbed = f"\n    absorbed {told}" if (told := _absorbed(workflow)) else ""
     return (
         f"\n{item.score:.3f} = similarity {item.similarity:.3f}, value {item.value:.3f}, "
         f"frequency {item.frequency:.3f}   {workflow.outcome}  {workflow.id}\n"
-        f"    {workflow.question_template}\n    {item.fate}"
+        f"    {workflow.question_template}\n    {item.fate}{absorbed}"
     )
 
 

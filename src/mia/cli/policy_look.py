@@ -11,9 +11,11 @@ from msgspec.structs import asdict
 
 from mia.cli import options
 from mia.cli.output import console, note, print_json
+from mia.cli.policy_memory import settled
 from mia.config import Loaded
 from mia.errors import ConfigError, InputError
 from mia.team import House
+from mia.training.absorption import Settled
 from mia.training.versions import ROLES, Role, Shelf, Version, shelf
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ _SHORT = 12
 """Characters of a hash that people are shown."""
 _LONG = ("last check", "data")
 """Columns that are broken into lines where a terminal is narrow: others would be pushed out."""
+_FIRST = 3
+"""Workflows that a version is shown with."""
 _DAY = 10
 """Characters of a time up to its day."""
 Roles = Annotated[Role, typer.Argument(help="Whose policy.")]
@@ -130,6 +134,8 @@ def show(
         "config": _settings(version.config),
         "metrics": _numbers(version.metrics),
         "checks": _numbers(version.checks),
+        "workflows": _ids("{} came of what it learned from", version.workflows),
+        "absorbed": _ids("it does without {} of them", version.absorbed),
         "created": f"{version.created}, by MIA {version.mia}",
         "folder": folder,
         "files": "\n".join(f"{sha[:_SHORT]}  {name}" for name, sha in version.files.items()),
@@ -153,6 +159,17 @@ def _numbers(named: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in named.items())
 
 
+def _ids(told: str, workflows: Sequence[str]) -> str:
+    """How many workflows, and the first few; empty for none."""
+    if not workflows:
+        return ""
+    lines = [told.format(len(workflows))]
+    lines += [f"mia memory show {id}" for id in workflows[:_FIRST]]
+    if more := workflows[_FIRST:]:
+        lines.append(f"... and {len(more)} more; --json lists them")
+    return "\n".join(lines)
+
+
 def _settings(config: dict[str, Any]) -> str:
     return "\n".join(f"{name} = {value}" for name, value in config.items())
 
@@ -167,7 +184,9 @@ def promote(
     """Puts a version to use, after a look whether it is whole."""
     loaded = options.settings(config, home)
     one = shelf(loaded.settings.folder, role)
-    _tell(loaded, role, one.promote(number_of(one, number)), as_json)
+    before = one.in_use
+    version = one.promote(number_of(one, number))
+    _tell(loaded, role, version, settled(loaded, one, before), as_json)
 
 
 def rollback(
@@ -178,7 +197,10 @@ def rollback(
 ) -> None:
     """Goes back to what was in use before."""
     loaded = options.settings(config, home)
-    _tell(loaded, role, shelf(loaded.settings.folder, role).rollback(), as_json)
+    one = shelf(loaded.settings.folder, role)
+    before = one.in_use
+    version = one.rollback()
+    _tell(loaded, role, version, settled(loaded, one, before), as_json)
 
 
 def doubt_of(loaded: Loaded, role: Role) -> str | None:
@@ -194,10 +216,13 @@ def doubt_of(loaded: Loaded, role: Role) -> str | None:
     return None
 
 
-def _tell(loaded: Loaded, role: Role, version: Version | None, as_json: bool) -> None:
+def _tell(
+    loaded: Loaded, role: Role, version: Version | None, memory: Settled, as_json: bool
+) -> None:
     doubt = doubt_of(loaded, role)
     if as_json:
-        print_json({"role": role, "number": version.number if version else 0})
+        number = version.number if version else 0
+        print_json({"role": role, "number": number, **memory._asdict()})
     else:
         what = f"version {version.number}" if version else _SHIPPED
         print(f"{role}: {what} {'would be' if doubt else 'is'} in use from here on")

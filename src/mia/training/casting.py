@@ -16,6 +16,7 @@ from mia.solve import Team
 from mia.team import House
 from mia.training.exercises import Exercise
 from mia.training.presets import Supervision
+from mia.training.reward_service import reward_at
 from mia.training.rewards import (
     Reward,
     executor_reward,
@@ -61,10 +62,11 @@ def cast(house: House, role: Role, partner: Callable[[], Model]) -> Cast:
     return team
 
 
-def reward_of(role: Role, supervision: Supervision, entry_point: str) -> Reward:
-    """The reward that somebody named, or the role's own. Raises ConfigError when there is none."""
-    if entry_point:
-        return named_reward(entry_point)
+def reward_of(role: Role, supervision: Supervision, named: str) -> Reward:
+    """The reward that somebody named, by an entry point or by the address of a service, or the
+    role's own. Raises ConfigError when there is none."""
+    if named:
+        return reward_at(named) if "://" in named else named_reward(named)
     if role == "executor":
         return executor_reward
     return planner_reward if supervision == "gold" else unsupervised_planner_reward

@@ -9,7 +9,8 @@ is no reward, and so no sample: not knowing is no failure. The answers are the e
 published code looks for them in the text again.
 
 A reward of one's own is any `Reward`. It is named by an entry point (`named_reward`), or it is an
-HTTP service that gets a Rollout as JSON and replies with Parts as JSON, or null for no sample.
+HTTP service that gets a Rollout as JSON and replies with Parts as JSON, or null for no sample
+(`reward_service.py`). Either may take its time: whoever has a loop calls a Reward in a thread.
 """
 
 from __future__ import annotations
@@ -167,7 +168,9 @@ def named_reward(entry_point: str) -> Reward:
     except (ImportError, ValueError, TypeError) as error:  # of which two are malformed names
         raise ConfigError(f"no reward at {entry_point!r}: {error}") from error
     if not callable(function):
-        raise ConfigError(f"no reward at {entry_point!r}: write package.module:function")
+        raise ConfigError(
+            f"no reward at {entry_point!r}: write package.module:function, or an address http://..."
+        )
 
     def reward(rollout: Rollout) -> Parts | None:
         try:

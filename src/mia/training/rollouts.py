@@ -92,6 +92,13 @@ async def attempt(
 ) -> Attempt:
     """One episode and what it is worth. Raises what a reward of somebody's own raises; a bad run is
     data on its episode."""
+    return await _paid(actor, *await _played(actor, exercise, seed, temperature), group)
+
+
+async def _played(
+    actor: Actor, exercise: Exercise, seed: int, temperature: float
+) -> tuple[Rollout, Transcript]:
+    """One episode, and what the policy was asked and said in it."""
     transcript = Transcript("plan" if actor.role == "planner" else "act")
     team = actor.cast(actor.voice(transcript, temperature, seed), exercise)
     if actor.role == "planner":
@@ -99,10 +106,16 @@ async def attempt(
     episode = await solve(exercise.question, team)
     first = await _first_verdict(episode, team.judge)
     rollout = Rollout(episode=episode, replies=tuple(transcript.replies), first_verdict=first)
-    parts = actor.reward(rollout)
+    return rollout, transcript
+
+
+async def _paid(actor: Actor, rollout: Rollout, transcript: Transcript, group: str) -> Attempt:
+    """What an episode is worth. In a thread: a reward of somebody's own may take its time, and the
+    other episodes go on meanwhile."""
+    parts = await asyncio.to_thread(actor.reward, rollout)
     samples: tuple[Sample, ...] = ()
     if parts is not None:
-        samples = samples_of(transcript.calls, parts.total, group, episode.id)
+        samples = samples_of(transcript.calls, parts.total, group, rollout.episode.id)
     return Attempt(
         rollout,
         parts,
@@ -122,13 +135,9 @@ async def group(
     async def one(place: int, exercise: Exercise, number: int) -> Attempt:
         with actor.under_way():
             await all_there.wait()
-            return await attempt(
-                actor,
-                exercise,
-                group=f"{place} {exercise.question.id}",
-                seed=seed_of(seed, place, exercise.question.id, number),
-                temperature=temperature,
-            )
+            first_draw = seed_of(seed, place, exercise.question.id, number)
+            played = await _played(actor, exercise, first_draw, temperature)
+        return await _paid(actor, *played, f"{place} {exercise.question.id}")
 
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -1,6 +1,7 @@
 """What goes when a memory is full: the least valuable first, and why. Pure.
 
-A workflow is worth its posterior win rate, times how much it is used, times how fresh it is. The
+A workflow is worth its posterior win rate, times how much it is used, times how fresh it is. What a
+policy's weights absorbed goes before all others. The
 only success of its kind (its category and plan) stays as long as anything else can go.
 """
 
@@ -32,6 +33,7 @@ class Candidate:
     wins: int
     created: str
     used: str | None
+    absorbed: str | None = None
 
     @property
     def kind(self) -> tuple[str, str]:
@@ -57,10 +59,9 @@ def worth(candidate: Candidate, now: datetime, weights: Weights) -> float:
 def evictions(
     candidates: Iterable[Candidate], capacity: int, now: datetime, weights: Weights
 ) -> list[Evicted]:
-    """Whom to let go so that `capacity` stay, the least valuable first; the older of equals."""
-    ranked = sorted(
-        candidates, key=lambda c: (worth(c, now, weights), c.used or c.created, c.created, c.id)
-    )
+    """Whom to let go so that `capacity` stay: what was absorbed first, and the least valuable of
+    it; the older of equals."""
+    ranked = sorted(candidates, key=lambda c: _place(c, now, weights))
     excess = len(ranked) - capacity
     if excess <= 0:
         return []
@@ -81,14 +82,23 @@ def evictions(
     return gone + [_evicted(c, now, weights, only) for c in kept_for_now[: excess - len(gone)]]
 
 
+def _place(
+    candidate: Candidate, now: datetime, weights: Weights
+) -> tuple[bool, float, str, str, str]:
+    c = candidate
+    return c.absorbed is None, worth(c, now, weights), c.used or c.created, c.created, c.id
+
+
 def _evicted(candidate: Candidate, now: datetime, weights: Weights, note: str) -> Evicted:
     worth_now = worth(candidate, now, weights)
+    full = f"the memory is full, {candidate.absorbed} does without it" if candidate.absorbed else ""
     did = f"won {candidate.wins} of {candidate.uses} uses" if candidate.uses else "never used"
     last = (candidate.used or candidate.created)[:10] or "unknown"
     return Evicted(
         id=candidate.id,
         worth=worth_now,
-        reason=f"the memory is full and it was worth {worth_now:.2f}: {did}, last on {last}{note}",
+        reason=f"{full or 'the memory is full'} and it was worth {worth_now:.2f}: {did},"
+        f" last on {last}{note}",
     )
 
 

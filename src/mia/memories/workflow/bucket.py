@@ -13,6 +13,7 @@ from mia.memories.workflow.vectors import Indexed
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 A = TypeVar("A", np.float32, np.int64, np.bool_)
 _FIRST = 64
 """Rows of a new matrix."""
@@ -36,6 +37,7 @@ class Bucket:
         self._captioned_N = np.zeros(room, np.bool_)
         self._uses_N = np.zeros(room, np.int64)
         self._wins_N = np.zeros(room, np.int64)
+        self._absorbed_N = np.zeros(room, np.bool_)
 
     def add(self, item: Indexed) -> None:
         """Puts a workflow in that is not in yet."""
@@ -48,6 +50,7 @@ class Bucket:
         self.question_ids.append(columns.question_id)
         self.tasks.append(columns.task)
         self.count(at, columns.uses, columns.wins)
+        self._absorbed_N[at] = columns.absorbed is not None
         self._templates_ND[at] = item.template
         self._captioned_N[at] = item.caption is not None
         if item.caption is not None:
@@ -76,7 +79,16 @@ class Bucket:
             if rows is not None:
                 rows[at] = rows[last]
         self._captioned_N[at] = self._captioned_N[last]
+        self._absorbed_N[at] = self._absorbed_N[last]
         self.count(at, *self.counts(last))
+
+    def absorbed(self, places: Places) -> Bools:
+        """Which of these places hold what a policy's weights absorbed."""
+        return self._absorbed_N[places]
+
+    def is_absorbed(self, at: int) -> bool:
+        """The same of one place."""
+        return bool(self._absorbed_N[at])
 
     def template(self, at: int) -> Row:
         """The template's vector of a place."""
@@ -105,6 +117,7 @@ class Bucket:
     def _grow(self) -> None:
         self._templates_ND = _doubled(self._templates_ND)
         self._captioned_N = _doubled(self._captioned_N)
+        self._absorbed_N = _doubled(self._absorbed_N)
         self._uses_N, self._wins_N = _doubled(self._uses_N), _doubled(self._wins_N)
         if self._captions_ND is not None:
             self._captions_ND = _doubled(self._captions_ND)

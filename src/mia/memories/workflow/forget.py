@@ -6,12 +6,15 @@ workflow that lives on by another text only the chosen episodes and the texts of
 log keeps the ids and digests, so it can still be verified, and no text. Episodes stay absorbed, so
 that none comes back by being remembered again; the journal and copies of the file are not touched.
 Before anything goes, the log's chain and every text are checked: nothing is missed in silence.
+What a policy's weights absorbed is cleared by itself, without what it influenced.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+from msgspec.structs import replace
 
 from mia.errors import InputError
 from mia.memories.workflow.log import Entry, source_in
@@ -34,6 +37,9 @@ class Choice(Noun, frozen=True):
     workflows: tuple[str, ...] = ()
     since: datetime | None = None
     """Whatever was learnt at this time or later; UTC where it names no zone."""
+    absorbed: tuple[str, ...] | None = None
+    """What these versions of policies absorbed. It is cleared, not taken back: nothing is wrong
+    with it, and what was written under its influence stays."""
 
     def why(self, source: Source, at: str) -> str | None:
         """What chooses a source that was learnt at a time; None when nothing does."""
@@ -70,6 +76,8 @@ class Forgotten(Noun, frozen=True):
     """Texts that are erased, those of the past included."""
     pairs: tuple[Gone, ...] = ()
     """Pairs of plans that came from what was chosen, or under the influence of those workflows."""
+    cleared: tuple[Gone, ...] = ()
+    """Workflows that a policy's weights absorbed."""
     scrubbed: bool = False
     """Whether nothing is left of them in the database's files."""
     copies: tuple[str, ...] = ()
@@ -85,7 +93,8 @@ def forget(
     for sure."""
     if choice == Choice():
         raise InputError(
-            "say what is to be forgotten: a domain, an episode, a judge, a time, an id"
+            "say what is to be forgotten: a domain, an episode, a judge, a time, an id, or what was"
+            " absorbed"
         )
     if dry_run:
         return store.read(lambda rows: _Plan.of(rows, namespace, choice).report())
@@ -95,16 +104,7 @@ def forget(
         plan.carry_out(rows, reason or f"asked to forget by {', '.join(_kinds(choice))}")
         return plan.report()
 
-    report = store.write(job)
-    return Forgotten(
-        direct=report.direct,
-        descendants=report.descendants,
-        unmerged=report.unmerged,
-        pairs=report.pairs,
-        texts=report.texts,
-        scrubbed=store.scrub(),
-        copies=store.copies(),
-    )
+    return replace(store.write(job), scrubbed=store.scrub(), copies=store.copies())
 
 
 @dataclass(slots=True)
@@ -119,6 +119,7 @@ class _Plan:
     direct: list[Gone] = field(default_factory=list[Gone])
     descendants: list[Gone] = field(default_factory=list[Gone])
     unmerged: list[Gone] = field(default_factory=list[Gone])
+    cleared: list[Gone] = field(default_factory=list[Gone])
     shown: list[Shown] = field(default_factory=list[Shown])
     """Couples of episodes that plan memory loses."""
     pairs: dict[str, Gone] = field(default_factory=dict[str, Gone])
@@ -139,6 +140,7 @@ class _Plan:
                 ancestor = plan.told.texts[parent].workflow
                 plan.tainted[seq] = f"it was written under the influence of {ancestor}"
         plan._divide()
+        plan._clear(rows, namespace, choice.absorbed or ())
         plan._choose_pairs(PairRows(rows), namespace, choice)
         return plan
 
@@ -148,14 +150,15 @@ class _Plan:
             direct=tuple(self.direct),
             descendants=tuple(self.descendants),
             unmerged=tuple(self.unmerged),
+            cleared=tuple(self.cleared),
             pairs=tuple(self.pairs.values()),
-            texts=sum(len(self._left(gone.id)) for gone in (*self.direct, *self.descendants))
+            texts=sum(len(self._left(gone.id)) for gone in self._gone())
             + sum(len(self._bad(gone.id)) for gone in self.unmerged),
         )
 
     def carry_out(self, rows: Rows, reason: str) -> None:
         """Does it."""
-        for gone in (*self.direct, *self.descendants):
+        for gone in self._gone():
             rows.forget(gone.namespace, gone.id, self._left(gone.id), reason)
         for gone in self.unmerged:
             bad = self._bad(gone.id)
@@ -177,6 +180,20 @@ class _Plan:
                 self.descendants.append(Gone(id=id, namespace=namespace, why=why[newest]))
             elif bad := self._bad(id):
                 self.unmerged.append(Gone(id=id, namespace=namespace, why=why[bad[0]]))
+
+    def _clear(self, rows: Rows, namespace: str, versions: tuple[str, ...]) -> None:
+        """What these versions absorbed, and does not go anyway."""
+        gone = {item.id for item in self._gone()}
+        for columns in rows.all_columns(namespace):
+            if columns.absorbed in versions and columns.id not in gone:
+                why = f"{columns.absorbed} does without it"
+                self.cleared.append(Gone(id=columns.id, namespace=namespace, why=why))
+        cleared = {item.id for item in self.cleared}
+        self.unmerged = [item for item in self.unmerged if item.id not in cleared]
+
+    def _gone(self) -> tuple[Gone, ...]:
+        """The workflows that go."""
+        return (*self.direct, *self.descendants, *self.cleared)
 
     def _choose_pairs(self, rows: PairRows, namespace: str, choice: Choice) -> None:
         """A pair goes when the couple of episodes does that its plans came from."""
@@ -246,5 +263,6 @@ def _kinds(choice: Choice) -> list[str]:
         "judge": choice.judges,
         "id": choice.workflows,
         "time": choice.since,
+        "absorption": choice.absorbed,
     }
     return [kind for kind, named in kinds.items() if named]

@@ -53,7 +53,7 @@ class Restored(Noun, frozen=True):
     brought_back: int
     """Workflows that were gone or had another text."""
     recounted: int
-    """Workflows whose counters or trust were another."""
+    """Workflows that stood otherwise: by their counters, their trust, or what absorbed them."""
     removed: int
     """Workflows that there were not yet."""
     erased: int
@@ -237,12 +237,9 @@ def _bring_back(rows: Rows, id: str, then: Played, reason: str) -> bool:
 
 
 def _recount(rows: Rows, id: str, state: State, reason: str) -> bool:
-    """Gives a workflow its counters and trust of then; whether they were others."""
+    """Lets a workflow stand as it did then; whether it stood otherwise."""
     columns, standing = rows.columns(id), state.standing
     if columns is None or columns.standing == standing:
         return False
-    changed = columns._replace(
-        uses=standing.uses, wins=standing.wins, used=standing.used, trust=standing.trust
-    )
-    rows.stand(changed, "recount", reason)
+    rows.stand(columns.standing_as(standing), "recount", reason)
     return True

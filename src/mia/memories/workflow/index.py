@@ -9,6 +9,7 @@ precision, so that a workflow's score does not depend on its place in a matrix.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -28,8 +29,8 @@ _SPARE = 16
 """Candidates beyond the limit that are looked at first: some may be the question's own."""
 _ANEW = 5_000
 """Changed workflows from which reading everything anew is quicker."""
-_MOVES = TEXTS | REMOVALS | {"embed", "trust", "recount"}
-"""Actions after which a workflow may have to come in or go out."""
+_MOVES = TEXTS | REMOVALS | {"embed", "trust", "recount", "demote", "readmit"}
+"""Actions after which a workflow may have to come in, go out, or stand elsewhere."""
 
 
 class _Key(NamedTuple):
@@ -95,16 +96,11 @@ class Index:
                 f"the memory's vectors have {self._dimension} numbers, the question's {dimension}; "
                 "to make them anew, run: mia memory reembed"
             )
-        pool = _Pool.of(query, self._scope(query))
-        take = query.limit + _SPARE
-        while True:
-            chosen, least = pool.top(take)
-            found = sorted(pool.exact(chosen, query), key=_rank)
-            kept = [one.item for one in _others(found, query, rows)]
-            sure = len(kept) == query.limit and (not kept or kept[-1].score >= least - SLACK / 2)
-            if sure or len(chosen) == len(pool.rough_N):
-                return tuple(kept)
-            take *= 4
+        kept: list[Scored] = []
+        for pool in _Pool.of(query, self._scope(query)).tiers():
+            if len(kept) < query.limit:
+                kept += _best(pool, replace(query, limit=query.limit - len(kept)), rows)
+        return tuple(kept)
 
     def _scope(self, query: Query) -> list[tuple[_Key, Bucket]]:
         wanted = (query.namespace, query.modality, query.outcome)
@@ -159,6 +155,18 @@ class Index:
             home.remove(id)
 
 
+def _best(pool: _Pool, query: Query, rows: Rows) -> list[Scored]:
+    take = query.limit + _SPARE
+    while True:
+        chosen, least = pool.top(take)
+        found = sorted(pool.exact(chosen, query), key=_rank)
+        kept = [one.item for one in _others(found, query, rows)]
+        sure = len(kept) == query.limit and (not kept or kept[-1].score >= least - SLACK / 2)
+        if sure or len(chosen) == len(pool.rough_N):
+            return kept
+        take *= 4
+
+
 class _Pool:
     """Everything at or above the floor in the buckets of a query, roughly scored."""
 
@@ -185,6 +193,22 @@ class _Pool:
             np.concatenate([none, *(near for near, _ in parts)]),
             np.concatenate([np.zeros(0), *(rough for _, rough in parts)]),
         )
+
+    def tiers(self) -> Iterator[_Pool]:
+        """What nobody absorbed, then what a policy's weights did."""
+        parts = [
+            bucket.absorbed(self._place_N[self._owner_N == owner])
+            for owner, (_, bucket) in enumerate(self._buckets)
+        ]
+        absorbed_N = np.concatenate([np.zeros(0, np.bool_), *parts])
+        for mask_N in (~absorbed_N, absorbed_N):
+            if mask_N.any():
+                yield _Pool(
+                    self._buckets,
+                    self._owner_N[mask_N],
+                    self._place_N[mask_N],
+                    self.rough_N[mask_N],
+                )
 
     def top(self, take: int) -> tuple[NDArray[np.int64], float]:
         """At least the `take` best by their rough scores, with all that may tie with them; and the
@@ -218,6 +242,7 @@ class _Pool:
                 caption=caption,
                 value=val,
                 frequency=freq,
+                absorbed=bucket.is_absorbed(at),
             )
             yield _Found(item, bucket, at)
 
@@ -273,6 +298,7 @@ def _same(id: str, one: Bucket, other: Bucket) -> bool:
         and one.question_ids[at] == other.question_ids[there]
         and one.tasks[at] == other.tasks[there]
         and one.counts(at) == other.counts(there)
+        and one.is_absorbed(at) == other.is_absorbed(there)
         and np.array_equal(one.template(at), other.template(there))
         and (caption is None) == (caption_there is None)
         and (caption is None or caption_there is None or np.array_equal(caption, caption_there))

@@ -30,7 +30,7 @@ from mia.types import Noun, Workflow, encode
 
 TEXTS: frozenset[str] = frozenset(("put", "import", "restore", "keep"))
 """Actions that give a workflow its text; `keep` is that of a workflow older than the log."""
-STANDINGS: frozenset[str] = frozenset(("credit", "trust", "recount"))
+STANDINGS: frozenset[str] = frozenset(("credit", "trust", "recount", "demote", "readmit"))
 """Actions that change how a workflow stands."""
 REMOVALS: frozenset[str] = frozenset(("delete", "evict", "forget"))
 """Actions that take a workflow away."""

@@ -178,8 +178,12 @@ _V4 = (
 )
 # where a workflow comes from is read from the log
 _V5 = ("DROP TABLE sources",)
+_V6 = (
+    "ALTER TABLE workflows ADD COLUMN absorbed TEXT",
+    "CREATE INDEX workflows_by_absorber ON workflows (absorbed) WHERE absorbed IS NOT NULL",
+)
 Step = str | Callable[[sqlite3.Connection], None]
-MIGRATIONS: tuple[Sequence[Step], ...] = (_V1, _V2, _V3, _V4, _V5)
+MIGRATIONS: tuple[Sequence[Step], ...] = (_V1, _V2, _V3, _V4, _V5, _V6)
 
 
 def migrate(

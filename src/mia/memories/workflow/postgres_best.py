@@ -9,6 +9,7 @@ precision could have misplaced is among the few.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from mia.errors import StoreError
@@ -27,6 +28,10 @@ _FOUND = (
 )
 
 
+_Near = tuple[str, list[Value]]
+"""A query for numbers of workflows and their scores in SQL, with its values."""
+
+
 class _Found(NamedTuple):
     """A candidate and its score in SQL."""
 
@@ -37,9 +42,19 @@ class _Found(NamedTuple):
 def best(query: Query, rows: Rows) -> tuple[Scored, ...]:
     """The best of what is trusted and has vectors. Raises StoreError."""
     _check_dimension(query, rows)
-    take = query.limit + _SPARE
+    kept: tuple[Scored, ...] = ()
+    for absorbed in (False, True):
+        if len(kept) < query.limit:
+            left = replace(query, limit=query.limit - len(kept))
+            kept += _best(left, rows, absorbed=absorbed)
+    return kept
+
+
+def _best(query: Query, rows: Rows, *, absorbed: bool) -> tuple[Scored, ...]:
+    """The best of what a policy's weights absorbed, or of what they did not."""
+    near, take = scores(query, rows.session, absorbed=absorbed), query.limit + _SPARE
     while True:
-        found = list(_top(query, rows, take))
+        found = list(_top(near, rows, take))
         kept = _ranked(found, query, rows)
         if len(found) < take:
             return kept
@@ -47,11 +62,11 @@ def best(query: Query, rows: Rows) -> tuple[Scored, ...]:
             least = min(one.rough for one in found)
             if not kept or kept[-1].score >= least + SLACK:
                 return kept
-            return _ranked(_from(query, rows, least - SLACK), query, rows)
+            return _ranked(_from(near, rows, least - SLACK), query, rows)
         take *= 4
 
 
-def scores(query: Query, session: Session) -> tuple[str, list[Value]]:
+def scores(query: Query, session: Session, *, absorbed: bool) -> _Near:
     """A query for the numbers of what is at or above the floor, and how each scores (`rough`), both
     give or take `SLACK`; with its values."""
     w = query.weights
@@ -65,7 +80,8 @@ def scores(query: Query, session: Session) -> tuple[str, list[Value]]:
         " + ? * (1.0::float8 / (w.uses + 1)) AS rough"
         " FROM workflows AS w JOIN vectors AS v ON v.seq = w.seq"
         f" WHERE w.namespace = ? AND w.modality = ? AND w.outcome = ?{place}"
-        f" AND w.trust = 'trusted' AND {sim} >= ?"
+        f" AND w.trust = 'trusted' AND w.absorbed IS {'NOT NULL' if absorbed else 'NULL'}"
+        f" AND {sim} >= ?"
     )
     floor = query.floor - SLACK
     return statement, [float(w.similarity), *sims, *map(float, rates), *places, *sims, floor]
@@ -84,17 +100,17 @@ def _similarity(query: Query, session: Session) -> tuple[str, list[Value]]:
     )
 
 
-def _top(query: Query, rows: Rows, take: int) -> Iterator[_Found]:
+def _top(near: _Near, rows: Rows, take: int) -> Iterator[_Found]:
     """The `take` best by their scores in SQL."""
-    near, values = scores(query, rows.session)
-    statement = f"WITH near AS ({near} ORDER BY rough DESC LIMIT ?) {_FOUND}"
+    scored, values = near
+    statement = f"WITH near AS ({scored} ORDER BY rough DESC LIMIT ?) {_FOUND}"
     return _found(rows, statement, [*values, take])
 
 
-def _from(query: Query, rows: Rows, least: float) -> Iterator[_Found]:
+def _from(near: _Near, rows: Rows, least: float) -> Iterator[_Found]:
     """All whose score in SQL is at least this."""
-    near, values = scores(query, rows.session)
-    statement = f"WITH near AS (SELECT * FROM ({near}) AS s WHERE rough >= ?) {_FOUND}"
+    scored, values = near
+    statement = f"WITH near AS (SELECT * FROM ({scored}) AS s WHERE rough >= ?) {_FOUND}"
     return _found(rows, statement, [*values, least])
 
 

@@ -134,7 +134,11 @@ _V1 = (
 )
 # where a workflow comes from is read from the log
 _V2 = ("DROP TABLE sources",)
-MIGRATIONS: tuple[Sequence[str], ...] = (_V1, _V2)
+_V3 = (
+    'ALTER TABLE workflows ADD COLUMN absorbed TEXT COLLATE "C"',
+    "CREATE INDEX workflows_by_absorber ON workflows (absorbed) WHERE absorbed IS NOT NULL",
+)
+MIGRATIONS: tuple[Sequence[str], ...] = (_V1, _V2, _V3)
 
 
 def migrate(

@@ -43,6 +43,7 @@ Fate = Literal[
     "the same question in other words",
     "rests on the same sources as a better one",
     "others scored higher",
+    "others stand before it: a policy absorbed it",
     "no room in the token budget",
 ]
 
@@ -85,7 +86,7 @@ class Considered(Noun, frozen=True):
 
 
 class Explanation(Noun, frozen=True):
-    """How a recall came about, best score first."""
+    """How a recall came about, best score first; what a policy's weights absorbed stands behind."""
 
     template: str
     """The question as it was looked up."""
@@ -127,7 +128,10 @@ def look(
     nearest = lookup.nearest(category)
     floor = max(rules.floor, nearest - rules.margin)
     found = [item for outcome in _OUTCOMES for item in lookup.fill(outcome, category, floor)]
-    ranked = sorted(found, key=lambda item: (-item.score, item.workflow.id))
+    ranked = sorted(
+        found,
+        key=lambda item: (item.workflow.absorbed is not None, -item.score, item.workflow.id),
+    )
     return Explanation(
         template=asked.template,
         category=category,
@@ -153,10 +157,14 @@ class _Lookup:
         return sum(len(self.store.best(query)) for query in queries)
 
     def nearest(self, category: str | None) -> float:
-        """The similarity of the workflow that is most like the question."""
-        queries = (self._query(outcome, category, -1.0, 1) for outcome in _OUTCOMES)
+        """The similarity of the workflow that is most like the question, among those that bear on
+        it. One that was absorbed counts where there is no other: it drives nobody out."""
+        floor = self.rules.floor
+        queries = (self._query(outcome, category, floor, 1) for outcome in _OUTCOMES)
         ranked = (self.store.best(replace(query, weights=_LIKENESS)) for query in queries)
-        return max((scored.similarity for found in ranked for scored in found), default=-1.0)
+        found = [scored for best in ranked for scored in best]
+        standing = [scored for scored in found if not scored.absorbed] or found
+        return max((scored.similarity for scored in standing), default=-1.0)
 
     def fill(self, outcome: Outcome, category: str | None, floor: float) -> list[Considered]:
         """The places of one outcome, filled from the top of the ranking."""
@@ -185,7 +193,8 @@ class _Lookup:
             replace(o, score=score(o.similarity, o.value, o.frequency, query.weights))
             for o in others
         ]
-        return (*ranked, *sorted(weighed, key=lambda scored: (-scored.score, scored.id)))
+        below = sorted(weighed, key=lambda scored: (scored.absorbed, -scored.score, scored.id))
+        return (*ranked, *below)
 
     def _query(self, outcome: Outcome, category: str | None, floor: float, limit: int) -> Query:
         question, rules = self.asked.question, self.rules
@@ -215,7 +224,7 @@ class _Lookup:
                 continue
             fate = self._excluded(rows, scored, floor) or self._repeats(workflow, taken)
             if fate is None:
-                fate = "recalled" if places > 0 else "others scored higher"
+                fate = "recalled" if places > 0 else _passed_over(scored)
                 places = max(0, places - 1)
             yield _considered(scored, workflow, fate)
 
@@ -247,6 +256,12 @@ class _Lookup:
             return "rests on the same sources as a better one"
         taken.add(origins)
         return None
+
+
+def _passed_over(scored: Scored) -> Fate:
+    if scored.absorbed:
+        return "others stand before it: a policy absorbed it"
+    return "others scored higher"
 
 
 def _considered(scored: Scored, workflow: Workflow, fate: Fate) -> Considered:

@@ -1,9 +1,9 @@
 """How nouns lie in the database: bodies, the columns beside them, checksums over both. Pure.
 
-A body is the whole workflow but for its standing (counters and trust), which changes with use and
-lives in columns; the body lies in the history, where the log's entry brought it. `crc` seals the
-body, `seal` covers every column and `crc`, so that crediting touches no body and a flipped bit
-anywhere is an error, never another memory.
+A body is the whole workflow but for its standing (counters, trust, what absorbed it), which changes
+with use and lives in columns; the body lies in the history, where the log's entry brought it. `crc`
+seals the body, `seal` covers every column and `crc`, so that crediting touches no body and a
+flipped bit anywhere is an error, never another memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from mia.errors import StoreError
 from mia.memories.workflow.session import Row
@@ -45,6 +45,8 @@ class Standing(Noun, frozen=True):
     wins: int = 0
     used: str | None = None
     trust: Trust = "trusted"
+    absorbed: str | None = None
+    """The version of a policy that solves without it."""
 
 
 class Source(Noun, frozen=True):
@@ -89,10 +91,18 @@ class Columns(NamedTuple):
     trust: Trust
     crc: int
     """Checksum of the body."""
+    absorbed: str | None = None
 
     @property
     def standing(self) -> Standing:
-        return Standing(uses=self.uses, wins=self.wins, used=self.used, trust=self.trust)
+        return Standing(
+            uses=self.uses, wins=self.wins, used=self.used, trust=self.trust,
+            absorbed=self.absorbed,
+        )  # fmt: skip
+
+    def standing_as(self, standing: Standing) -> Columns:
+        """The same of a workflow that stands otherwise."""
+        return self._replace(**asdict(standing))
 
 
 NAMES = (*Columns._fields, "seal")
@@ -106,19 +116,18 @@ PLACE = "workflows AS w LEFT JOIN versions AS t ON t.seq = w.text"
 
 def body_of(workflow: Workflow) -> bytes:
     """A workflow without its standing, as stored."""
-    return encode(replace(workflow, uses=0, wins=0, used=None, trust="trusted"))
+    return encode(with_standing(workflow, Standing()))
 
 
 def standing_of(workflow: Workflow) -> Standing:
-    """A workflow's counters and trust."""
+    """How a workflow stands."""
     w = workflow
-    return Standing(uses=w.uses, wins=w.wins, used=w.used, trust=w.trust)
+    return Standing(uses=w.uses, wins=w.wins, used=w.used, trust=w.trust, absorbed=w.absorbed)
 
 
 def with_standing(workflow: Workflow, standing: Standing) -> Workflow:
-    """A workflow with other counters and trust."""
-    s = standing
-    return replace(workflow, uses=s.uses, wins=s.wins, used=s.used, trust=s.trust)
+    """A workflow that stands otherwise."""
+    return replace(workflow, **asdict(standing))
 
 
 def source_of(workflow: Workflow) -> Source:
@@ -150,13 +159,15 @@ def columns_of(seq: int, text: int, workflow: Workflow, body: bytes) -> Columns:
     return Columns(
         seq, text, w.id, w.namespace, w.modality, w.category, w.outcome, plan_digest(w.plan),
         w.question_id, w.task, w.source_episode, w.created,
-        w.uses, w.wins, w.used, w.trust, zlib.crc32(body),
+        w.uses, w.wins, w.used, w.trust, zlib.crc32(body), w.absorbed,
     )  # fmt: skip
 
 
 def seal(columns: Columns) -> int:
-    """The checksum of a row's columns."""
-    return zlib.crc32(msgspec.json.encode(columns))
+    """The checksum of a row's columns. The last is left out where it is empty, so that a row of a
+    schema without it keeps its seal."""
+    told = columns[:-1] if columns.absorbed is None else columns
+    return zlib.crc32(msgspec.json.encode(told))
 
 
 def open_columns(row: Sequence[Any]) -> Columns:

@@ -74,7 +74,7 @@ def make_room(rows: Rows, keeping: Keeping) -> list[Evicted]:
     candidates = (
         Candidate(
             id=c.id, category=c.category, outcome=c.outcome, plan=c.plan_digest,
-            uses=c.uses, wins=c.wins, created=c.created, used=c.used,
+            uses=c.uses, wins=c.wins, created=c.created, used=c.used, absorbed=c.absorbed,
         )
         for c in rows.all_columns(keeping.namespace)
     )  # fmt: skip
@@ -159,10 +159,11 @@ def _store(rows: Rows, draft: Draft, keeping: Keeping) -> Remembered:
 
 
 def _inherit(rows: Rows, draft: Draft, twin: Workflow, embedder: str) -> None:
-    """Gives a known workflow the text of a newcomer; its counters and its id stay."""
+    """Gives a known workflow the text of a newcomer; its counters and its id stay, and so does what
+    absorbed it: the newcomer is of the very same kind."""
     new = draft.workflow
     heir = replace(
-        new, id=twin.id, uses=twin.uses, wins=twin.wins, used=twin.used,
+        new, id=twin.id, uses=twin.uses, wins=twin.wins, used=twin.used, absorbed=twin.absorbed,
         parents=tuple(id for id in new.parents if id != twin.id), contradicts=twin.contradicts,
     )  # fmt: skip
     rows.put(

@@ -6,7 +6,7 @@ differs between databases is in the session.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Literal
 
 from mia.memories.workflow.log import Clock, Detail, Log, check_text, follow, source_in, utc_now
@@ -161,6 +161,41 @@ class Rows:
             self.stand(columns._replace(trust=trust), "trust", reason)
         return columns is not None
 
+    def demote(self, ids: Iterable[str], version: str) -> int:
+        """Lets workflows stand behind others, since a version of a policy solves without them; how
+        many did not before. One that another version absorbed before stays that one's, and one that
+        is gone has nothing to be absorbed."""
+        found = (self.columns(id) for id in dict.fromkeys(ids))
+        standing = [each for each in found if each is not None and each.absorbed is None]
+        for columns in standing:
+            self.stand(columns._replace(absorbed=version), "demote", f"absorbed by {version}")
+        return len(standing)
+
+    def readmit(self, versions: Collection[str], reason: str) -> int:
+        """Lets what these versions absorbed, in every namespace, stand as it did before; how many
+        workflows that were."""
+        absorbers = [version for version in self.absorbers() if version in versions]
+        found = [each for version in absorbers for each in self._absorbed_by(version)]
+        for columns in found:
+            told = f"{columns.absorbed} does not count any more: {reason}"
+            self.stand(columns._replace(absorbed=None), "readmit", told)
+        return len(found)
+
+    def absorbers(self, namespace: str | None = None) -> tuple[str, ...]:
+        """The versions that absorbed workflows."""
+        where, values = _where(namespace=namespace)
+        also = f"{where} AND" if where else " WHERE"
+        found = self.session.rows(
+            f"SELECT DISTINCT absorbed FROM workflows{also} absorbed IS NOT NULL ORDER BY 1", values
+        )
+        return tuple(row[0] for row in found)
+
+    def _absorbed_by(self, version: str) -> list[Columns]:
+        found = self.session.rows(
+            f"SELECT {HEAD} FROM workflows AS w WHERE w.absorbed = ? ORDER BY w.seq", (version,)
+        )
+        return list(map(open_columns, found))
+
     def columns(self, id: str) -> Columns | None:
         """What a workflow's row says beside its body; None when there is no workflow."""
         found = self.session.rows(f"SELECT {HEAD} FROM workflows AS w WHERE w.id = ?", (id,))
@@ -175,15 +210,19 @@ class Rows:
         return map(open_columns, found)
 
     def stand(
-        self, columns: Columns, action: Literal["credit", "trust", "recount"], reason: str
+        self,
+        columns: Columns,
+        action: Literal["credit", "trust", "recount", "demote", "readmit"],
+        reason: str,
     ) -> None:
         """Writes how a workflow stands."""
         standing = columns.standing
         self.session.change(
-            "UPDATE workflows SET uses = ?, wins = ?, used = ?, trust = ?, seal = ? WHERE id = ?",
+            "UPDATE workflows SET uses = ?, wins = ?, used = ?, trust = ?, absorbed = ?, seal = ?"
+            " WHERE id = ?",
             (
-                standing.uses, standing.wins, standing.used, standing.trust, seal(columns),
-                columns.id,
+                standing.uses, standing.wins, standing.used, standing.trust, standing.absorbed,
+                seal(columns), columns.id,
             ),
         )  # fmt: skip
         self.log.append(

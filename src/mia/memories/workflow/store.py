@@ -9,7 +9,7 @@ All methods block for as long as the database does; async callers use `asyncio.t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
@@ -68,6 +68,8 @@ class Scored:
     """Cosine of the two captions; None unless both have one."""
     value: float
     frequency: float
+    absorbed: bool = False
+    """Whether a policy's weights absorbed it."""
 
 
 class Store(ABC):
@@ -90,7 +92,8 @@ class Store(ABC):
     @abstractmethod
     def best(self, query: Query) -> tuple[Scored, ...]:
         """The trusted workflows of the highest scores at or above the floor, best first; equals by
-        id, so that a recall can be repeated. Exact: nothing is approximated. Raises StoreError."""
+        id, so that a recall can be repeated. Those that a policy's weights absorbed stand behind
+        all others. Exact: nothing is approximated. Raises StoreError."""
 
     @abstractmethod
     def scrub(self) -> bool:
@@ -172,6 +175,16 @@ class Store(ABC):
     def set_trust(self, id: str, trust: Trust, reason: str = "") -> bool:
         """Trusts a workflow or puts it in quarantine; whether there was one."""
         return self.write(lambda rows: rows.set_trust(id, trust, reason))
+
+    def demote(self, ids: Iterable[str], version: str) -> int:
+        """Notes that a version of a policy (`planner 12`) absorbed workflows: they stand behind
+        others. How many did not before; a second time changes nothing."""
+        return self.write(lambda rows: rows.demote(ids, version))
+
+    def readmit(self, versions: Collection[str], reason: str = "") -> int:
+        """Takes it back for all that these versions absorbed, in every namespace; how many
+        workflows that were."""
+        return self.write(lambda rows: rows.readmit(versions, reason))
 
     def reembed(self, reason: str = "") -> int:
         """Drops all vectors, so that the next recall or remember makes them anew with whatever

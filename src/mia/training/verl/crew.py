@@ -37,7 +37,7 @@ class Crew(Noun, frozen=True):
     corpus: str = ""
     web: bool = False
     reward: str = ""
-    """An entry point; empty for the role's own."""
+    """An entry point or a service's address; empty for the role's own."""
 
 
 class Hired:

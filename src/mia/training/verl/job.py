@@ -64,7 +64,7 @@ class Job(Noun, frozen=True):
     """None for the one in the settings."""
     web: bool = False
     reward: str = ""
-    """An entry point; empty for the role's own."""
+    """An entry point or a service's address; empty for the role's own."""
     weights: Literal["adapter", "all"] = "adapter"
     """What is trained: a LoRA adapter, which can be published as a version, or all weights, as in
     the published runs."""
