@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,8 @@ from mia.planners.stepwise import StepwisePlanner
 from mia.routers.by_likeness import ByLikeness
 from mia.routers.by_model import ByModel
 from mia.team import House
+from mia.testing import ScriptedModel
+from mia.types import Question, Recollection
 
 SERVED = Endpoint(base_url="http://127.0.0.1:9/v1", model="m")
 
@@ -89,6 +92,17 @@ def test_several_candidates_are_routed(tmp_path: Path) -> None:
     with house(tmp_path, models=served, planner=several) as made:
         assert isinstance(made.planner(), Routed)
         assert isinstance(made.plan_memory, PairMemory)
+
+
+def test_planners_on_models_of_somebodys_choice_are_as_the_settings_say(tmp_path: Path) -> None:
+    mine = ScriptedModel(["1. Look.", "2. Look elsewhere."])
+    for count, kind in ((1, Conversational), (2, Routed)):
+        chosen = Planner(candidates=count, router="likeness")
+        with house(tmp_path, models=Models(default=SERVED), planner=chosen) as made:
+            planner = made.planners(memory=False)(mine)
+            assert isinstance(planner, kind)
+    asyncio.run(planner.plan(Question(text="Which town?", id="town"), Recollection()))
+    assert [call.sampling.temperature for call in mine.calls] == [0.0, 1.0]
 
 
 def test_without_memory_a_router_has_no_pairs_to_go_by(tmp_path: Path) -> None:

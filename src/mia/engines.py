@@ -71,10 +71,16 @@ class Engines:
         endpoint = self.endpoint(role)
         model: Model = self.engine.role(adapter) if endpoint is None else self._remote(endpoint)
         if self.replies is not None:
-            embedded = str(self._adapters[adapter]) if adapter else ""
-            name = embedded if endpoint is None else f"{endpoint.base_url} {endpoint.model}"
+            name = f"{endpoint.base_url} {endpoint.model}" if endpoint else self._speaker(adapter)
             model = SharedModel(model, self.replies, name)
         return RecordedModel(model, self.recorded, role) if self.recorded is not None else model
+
+    def _speaker(self, adapter: str | None) -> str:
+        """The embedded model with an adapter, as the files are now: what was said through one is
+        not what its successor says."""
+        files = [self.weights, *([self._adapters[adapter]] if adapter else [])]
+        known = [(file, file.stat()) for file in files]
+        return " ".join(f"{file} {stat.st_size} {stat.st_mtime_ns}" for file, stat in known)
 
     def _remote(self, endpoint: Endpoint) -> OpenAICompatible:
         policy = Policy(deadline=endpoint.deadline, concurrency=endpoint.concurrency)
@@ -98,7 +104,7 @@ class Engines:
         """The embedded model with its two adapters. Raises ConfigError for a version in use that it
         cannot speak through."""
         config.rest_idle_threads()
-        return Engine(self._smollm2, self._adapters, self.loaded.settings.threads or None)
+        return Engine(self.weights, self._adapters, self.loaded.settings.threads or None)
 
     @cached_property
     def _adapters(self) -> dict[str, Path]:
@@ -122,7 +128,7 @@ class Engines:
         if version is None:
             return None
         mend = f"go back (mia policy rollback {role}) or promote another version"
-        if version.base_sha256 != self._base_sha256:
+        if version.base_sha256 != self.weights_sha256:
             raise ConfigError(
                 f"version {version.number} of {role} is an adapter for {version.base}, and the"
                 f" embedded model is another: {mend}, or set [models.{role}] to an endpoint that"
@@ -136,20 +142,21 @@ class Engines:
         return version
 
     @property
-    def _smollm2(self) -> Path:
+    def weights(self) -> Path:
+        """The file of the embedded model."""
         settings = self.loaded.settings
         fetched = place(settings.folder, known("smollm2-135m"))
         return Path(settings.smollm2) if settings.smollm2 else fetched
 
     @cached_property
-    def _base_sha256(self) -> str:
+    def weights_sha256(self) -> str:
         """Of the embedded model's weights. The one that is fetched was checked when it was; a local
-        file has to be read through."""
+        file has to be read through. Raises ConfigError for a file that cannot be read."""
         settings = self.loaded.settings
         if not settings.smollm2:
             return known("smollm2-135m").sha256
         try:
-            return weights_sha256(self._smollm2, settings.folder / "policies" / "bases.json")
+            return weights_sha256(self.weights, settings.folder / "policies" / "bases.json")
         except OSError as error:
             raise ConfigError(f"cannot read the model that smollm2 names: {error}") from error
 

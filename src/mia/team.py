@@ -275,16 +275,21 @@ class House:
     def planner(self, memory: bool = True) -> Planner:
         """Who plans; where several plans are drawn, with the router that picks one."""
         model = self.engines.model("planner", "planner" if self.stepwise else None)
+        return self.planners(memory)(model)
+
+    def planners(self, memory: bool = True) -> Callable[[Model], Planner]:
+        """Makes the planner of these settings on models of somebody's choice; one router picks for
+        all of them."""
         count = self.settings.planner.candidates
         if count == 1:
-            return self.planner_on(model)
-        return Routed(
-            self.planner_on(model),
-            self.planner_on(model, _EXPLORING),
-            self.router(),
-            self.plan_memory if memory else NoPlanMemory(),
-            count,
-        )
+            return self.planner_on
+        router, pairs = self.router(), self.plan_memory if memory else NoPlanMemory()
+
+        def routed(model: Model) -> Planner:
+            exploring = self.planner_on(model, _EXPLORING)
+            return Routed(self.planner_on(model), exploring, router, pairs, count)
+
+        return routed
 
     def untrained_planner(self) -> Planner:
         """A planner on the model as it came: the default endpoint, or the embedded one without its

@@ -154,11 +154,11 @@ def test_promote_and_rollback_move_what_is_in_use(mia: Mia, home: Home) -> None:
     said = mia("policy", "promote", "planner", "2")
     assert said.out == "planner: version 2 is in use from here on\n" and said.err == ""
     assert rows(mia("policy", "promote", "planner", "1", "--json").out) == [
-        {"role": "planner", "number": 1}
+        {"role": "planner", "number": 1, "demoted": 0, "readmitted": 0}
     ]
     assert mia("policy", "rollback", "planner").out == "planner: version 2 is in use from here on\n"
     assert rows(mia("policy", "rollback", "planner", "--json").out) == [
-        {"role": "planner", "number": 0}
+        {"role": "planner", "number": 0, "demoted": 0, "readmitted": 0}
     ]
     said = mia("policy", "rollback", "planner")
     assert said.code == 2 and "no version of planner was promoted before" in said.err
@@ -189,7 +189,8 @@ def test_who_promotes_where_an_endpoint_plays_the_role_is_told(mia: Mia, home: H
     said = mia("policy", "promote", "planner", "1")
     assert said.out == "planner: version 1 would be in use from here on\n" and said.err == doubt
     said = mia("policy", "rollback", "planner", "--json")
-    assert rows(said.out) == [{"role": "planner", "number": 0}] and said.err == doubt
+    (told,) = rows(said.out)
+    assert (told["role"], told["number"], said.err) == ("planner", 0, doubt)
 
 
 def test_the_doctor_tells_which_versions_are_in_use(mia: Mia, home: Home) -> None:

@@ -13,8 +13,12 @@ import uvicorn
 class Serving:
     """`with Serving(app) as server:` serves until the block ends, in a thread of its own."""
 
-    def __init__(self, app: Any) -> None:
-        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="on")
+    def __init__(self, app: Any, farewell: int | None = None) -> None:
+        """`farewell` are the seconds that requests under way get at the end; None for no bound."""
+        config = uvicorn.Config(
+            app, host="127.0.0.1", port=0, log_level="error", lifespan="on",
+            timeout_graceful_shutdown=farewell,
+        )  # fmt: skip
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve()))
 

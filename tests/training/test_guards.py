@@ -49,6 +49,15 @@ def test_no_source_fills_a_batch_and_none_is_shut_out(sources: list[str], batch:
     assert not sources or took[0], "who came first is first"
 
 
+@given(st.lists(st.sampled_from(["a", None]), max_size=60), st.integers(1, 32))
+def test_nobody_in_particular_has_no_share(sources: list[str | None], batch: int) -> None:
+    took = admitted(sources, batch, LIMITS)
+    named = [source for source, taken in zip(sources, took, strict=True) if taken and source]
+    assert len(named) <= max(1, batch // 4) and sum(took) <= batch
+    left = [source for source, taken in zip(sources, took, strict=True) if not taken]
+    assert None not in left or sum(took) == batch
+
+
 @given(st.lists(st.integers(0, 9), max_size=20), st.integers(0, 9), st.integers(0, 3))
 def test_what_a_policy_that_has_moved_on_said_is_dropped(
     versions: list[int], version: int, stale: int

@@ -235,6 +235,51 @@ def test_a_policy_can_go_back_to_what_was_found_good_also_after_a_restart(
     assert again.drift(MIXED) == pytest.approx(0.0, abs=1e-6)
 
 
+def test_a_policy_can_go_on_from_another_adapter_which_is_good_then(
+    tiny_base: Path, speaking: Path, tmp_path: Path
+) -> None:
+    changes: dict[str, Any] = {"learning_rate": 1e-2, "warm_steps": 0}
+    learner = learner_of(tiny_base, speaking, **changes)
+    began = weights(learner, tmp_path / "began")
+    learner.update(MIXED, better(*HOW_MUCH))
+    moved = weights(learner, tmp_path / "moved")
+    learner.take(tmp_path / "began")
+    assert weights(learner, tmp_path / "taken") == began != moved and learner.version == 1
+    assert learner.drift(MIXED) == pytest.approx(0.0, abs=1e-6)
+    learner.update(MIXED, better(*HOW_MUCH))
+    fresh = learner_of(tiny_base, speaking, **changes)
+    fresh.update(MIXED, better(*HOW_MUCH))
+    assert weights(learner, tmp_path / "a") == weights(fresh, tmp_path / "b")
+    learner.go_back()
+    assert weights(learner, tmp_path / "back") == began
+
+
+def test_a_policy_can_go_on_from_the_bare_base(
+    tiny_base: Path, speaking: Path, tmp_path: Path
+) -> None:
+    learner, bare = learner_of(tiny_base, speaking), learner_of(tiny_base)
+    requests = asked(tiny_base)
+    assert learner.draw(requests) != bare.draw(requests)
+    learner.take(None)
+    assert learner.draw(requests) == bare.draw(requests)
+
+
+def test_an_adapter_of_another_form_is_not_gone_on_from(
+    tiny_base: Path, speaking: Path, tmp_path: Path
+) -> None:
+    learner_of(tiny_base, rank=4).write_adapter(tmp_path / "small")
+    learner = learner_of(tiny_base, speaking)
+    before = weights(learner, tmp_path / "before")
+    with pytest.raises(InputError, match="of another form"):
+        learner.take(tmp_path / "small")
+    with pytest.raises(InputError, match="there is no adapter in"):
+        learner.take(tmp_path)
+    (tmp_path / "small" / WEIGHTS).write_bytes(b"nothing")
+    with pytest.raises(InputError, match="cannot be read"):
+        learner.take(tmp_path / "small")
+    assert weights(learner, tmp_path / "after") == before
+
+
 def test_what_others_said_is_not_learned(tiny_base: Path, speaking: Path, tmp_path: Path) -> None:
     come_to: list[bytes] = []
     for others in ("++", "zz"):  # after the policy's last word nothing has to do with it

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from tests.cli.playing import Served, plays
 from tests.training.test_workshop import order, shop, taught
 from tests.training.tiny_world import ignored
 
+from mia.config import Endpoint
 from mia.errors import ConfigError
+from mia.team import House, silent
 from mia.training import tiny
 from mia.training.exercises import Exercise
 from mia.training.guards import Limits
@@ -32,6 +36,16 @@ def run(shop: Workshop, what: Course) -> Taught:
     return learn(shop, what, ignored)
 
 
+@pytest.fixture
+def remembering(shop: Workshop) -> Iterator[Workshop]:
+    """The same workshop where somebody makes vectors, as memory needs them."""
+    models = shop.loaded.settings.models
+    with Served(plays) as server:
+        embedder = Endpoint(base_url=server.url, model="toy")
+        settings = replace(shop.loaded.settings, models=replace(models, embedder=embedder))
+        yield Workshop(replace(shop.loaded, settings=settings), None, False, silent)
+
+
 def test_what_a_stream_comes_to_is_a_version_and_the_same_one_again(shop: Workshop) -> None:
     begins = taught(shop, "planner").number
     canary = [Exercise(question=each.question) for each in tiny.exercises(4, seed=5)]
@@ -49,6 +63,32 @@ def test_what_a_stream_comes_to_is_a_version_and_the_same_one_again(shop: Worksh
     again = run(shop, course(begins, canary=canary))
     assert again == first
     assert shop.shelf("planner", "tiny").current() is None, "it is not in use by itself"
+
+
+def test_a_version_says_what_came_of_its_questions_and_what_it_does_without(
+    shop: Workshop, remembering: Workshop
+) -> None:
+    begins = taught(shop, "planner").number
+    first = run(remembering, course(begins, memory=True))
+    version = first.version
+    assert version is not None
+    kept = [one.success for one in first.outcomes if one.success is not None]
+    assert kept and set(kept) <= set(version.workflows)
+    with House(remembering.loaded) as house:
+        there = house.store.all()
+    assert set(version.workflows) == {workflow.id for workflow in there}
+    assert version.absorbed and set(version.absorbed) <= set(kept)
+    assert {workflow.absorbed for workflow in there} == {None}, "it is not in use yet"
+    assert run(remembering, course(begins, memory=True)) == first
+
+
+def test_what_a_version_does_without_is_not_asked_where_nobody_wants_to_know(
+    shop: Workshop, remembering: Workshop
+) -> None:
+    begins = taught(shop, "planner").number
+    told = run(remembering, course(begins, memory=True, limits=replace(LOOSE, absorb=0)))
+    assert told.version is not None
+    assert told.version.workflows and told.version.absorbed == ()
 
 
 def test_weights_that_are_not_to_learn_stay(shop: Workshop) -> None:

@@ -195,6 +195,40 @@ def test_any_sequence_of_moves_is_a_stack(moves: list[int | None]) -> None:
             assert in_use(Shelf(Path(folder), "planner")) == stack[-1]
 
 
+def test_what_is_discarded_is_gone_and_the_way_back_goes_past_it(planner: Shelf) -> None:
+    for number in range(1, 6):
+        planner.publish(DRAFT, written())
+        planner.promote(number)
+    assert [planner.discard(number) for number in (1, 3, 4, 5)] == [True, True, False, False]
+    assert [version.number for version in planner.versions()] == [2, 4, 5]
+    assert planner.rollback() == planner.version(4)
+    assert planner.rollback() == planner.version(2), "what was in use before is gone"
+    assert planner.rollback() is None
+    with pytest.raises(InputError, match="no version 3"):
+        planner.discard(3)
+
+
+def test_the_newest_is_not_discarded_so_that_no_number_is_given_twice(planner: Shelf) -> None:
+    for _ in range(2):
+        planner.publish(DRAFT, written())
+    assert planner.discard(1) and not planner.discard(2)
+    assert planner.publish(DRAFT, written()).number == 3
+
+
+def test_who_succeeds_comes_after_whom_it_should(planner: Shelf) -> None:
+    for _ in range(3):
+        planner.publish(DRAFT, written())
+    assert planner.succeed(0, 1) and in_use(planner) == 1
+    assert planner.succeed(0, 1), "a second time changes nothing"
+    planner.promote(3)
+    assert not planner.succeed(1, 2) and in_use(planner) == 3, "somebody else was faster"
+    assert [move.number for move in planner.history()] == [1, 3]
+    (planner.folder(2) / "adapter_config.json").chmod(0o644)
+    (planner.folder(2) / "adapter_config.json").write_text("damaged")
+    with pytest.raises(StoreError, match="is damaged"):
+        planner.succeed(3, 2)
+
+
 def test_going_back_to_a_damaged_version_is_refused(planner: Shelf) -> None:
     for number in (1, 2):
         planner.publish(DRAFT, written())

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from mia.cli import options
 from mia.cli.output import console, note, print_json, progress
+from mia.cli.policy_memory import put_to_use
 from mia.cli.train_options import Base, Device, From, Name, Promote, Reward, Set, set_fields
 from mia.datasets import jsonl
 from mia.datasets.named import named
@@ -25,7 +26,7 @@ from mia.training.buffer import Learned, Outcome
 from mia.training.embedded import EMBEDDED
 from mia.training.exercises import Exercise
 from mia.training.guards import Limits
-from mia.training.presets import PRESETS, Preset
+from mia.training.presets import PRESETS, Preset, Supervision
 from mia.training.streams import Course, Judging, Taught, check, has_weights, learn
 from mia.training.workshop import Workshop
 from mia.types import Noun, Question, encode
@@ -115,9 +116,10 @@ def learn_(
     )
     with House(loaded, say=note) as house:
         questions = _asked(data.questions, order, limit, house)
-        watched = [] if canary is None else _canary(canary, house)
+        watched = [] if canary is None else canaries(canary, house)
+    supervision = "gold" if judging == "gold" else "judge"
     wished = Order(
-        role="planner", preset=_preset(preset, base, changes or (), judging, shop), name="",
+        role="planner", preset=preset_of(preset, base, changes or (), supervision, shop), name="",
         data=data.label, base=base or EMBEDDED, begins=begins or "current", reward=reward,
         device=device,
     )  # fmt: skip
@@ -141,7 +143,8 @@ def _asked(file: Path, order: Path | None, limit: int | None, house: House) -> l
     return list(asked)
 
 
-def _canary(data: str, house: House) -> list[Exercise]:
+def canaries(data: str, house: House) -> list[Exercise]:
+    """The questions of `--canary`. Raises InputError where one has no right answer."""
     file = named(data, house.settings.folder).questions
     found = [Exercise(question=each) for each in jsonl.load(file, house.beside(file))]
     lacks = [each.question.id for each in found if not each.question.answers]
@@ -150,15 +153,19 @@ def _canary(data: str, house: House) -> list[Exercise]:
     return found
 
 
-def _preset(
-    wanted: str | None, base: str | None, changes: Sequence[str], judging: Judging, shop: Workshop
+def preset_of(
+    wanted: str | None,
+    base: str | None,
+    changes: Sequence[str],
+    supervision: Supervision,
+    shop: Workshop,
 ) -> Preset:
+    """The numbers to learn by. Raises InputError for a preset that there is not."""
     models = shop.loaded.settings.models
     embedded = base is None and (models.planner or models.default) is None
     name = wanted or ("embedded-online" if embedded else "streaming")
     if name not in PRESETS:
         raise InputError(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
-    supervision = "gold" if judging == "gold" else "judge"
     return set_fields(replace(PRESETS[name], supervision=supervision), changes, "--set")
 
 
@@ -229,7 +236,7 @@ def _update(one: Learned) -> str:
 
 def _end(shop: Workshop, course: Course, taught: Taught, *, promote: bool, as_json: bool) -> None:
     if promote and taught.version is not None:
-        shop.shelf("planner", course.order.base).promote(taught.version.number)
+        put_to_use(shop, "planner", course.order.base, taught.version.number)
     told = _standing(course, taught, _learns(shop, course))
     if as_json:
         print_json(told)

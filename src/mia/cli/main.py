@@ -21,7 +21,7 @@ COMMANDS = {
     "search": "Search the corpus, or the web.",
     "index": "Build and keep search indexes of your own documents.",
     "images": "Find the pictures that are like one of yours.",
-    "serve": "Serve the parts of MIA over HTTP.",
+    "serve": "Answer over HTTP, learn behind it; serve single parts.",
     "data": "Get sets of questions, and look into them.",
     "eval": "Compare methods on the same questions.",
     "report": "Write what an evaluation came to: tables, figures, every answer.",

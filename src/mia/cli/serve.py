@@ -8,14 +8,24 @@ from typing import Annotated
 
 import typer
 
-from mia.cli import options, serve_agent, serve_learner, serve_reference, train_options
+from mia.cli import learn as learning
+from mia.cli import (
+    options,
+    serve_agent,
+    serve_api,
+    serve_behind,
+    serve_learner,
+    serve_reference,
+    train_options,
+)
 from mia.cli.search import corpus_named
 from mia.cli.serving import Access, Built, Host, Place, needed, serve
 from mia.config import Loaded
 from mia.errors import ConfigError
 from mia.team import House
+from mia.training.served import NAME
 
-app = typer.Typer(help="Serve MIA over HTTP.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(add_completion=False)
 
 SEARCH_PORT = 8001
 Web = Annotated[
@@ -36,6 +46,67 @@ class Role(StrEnum):
 PORTS = {Role.MEMORY: 5000, Role.AGENT: 5000, Role.REWARD: 6000, Role.SEARCH: SEARCH_PORT,
          Role.LEARNER: 8765}  # fmt: skip
 """Where the published services listen."""
+
+
+@app.callback(invoke_without_command=True)
+def answer(
+    context: typer.Context,
+    learn: serve_api.Learn = False,
+    judge: serve_api.Judge = None,
+    name: Annotated[
+        str, typer.Option("--name", help="Of what is served; the same name goes on with it.")
+    ] = NAME,
+    preset: serve_api.PresetName = None,
+    changes: train_options.Set = None,
+    guards: learning.Guard = None,
+    canary: learning.Canary = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--base", help="The folder of the model that the planner's endpoint serves by vLLM."
+        ),
+    ] = None,
+    begins: train_options.From = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="auto, cpu, cuda, mps. For --learn.")
+    ] = None,
+    keep: serve_api.Keep = None,
+    explore_per_day: serve_api.ExplorePerDay = None,
+    corpus: options.Corpus = None,
+    web: options.Web = False,
+    host: Host = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="0 for a free one.")
+    ] = serve_api.PORT,
+    config: options.Config = None,
+    home: options.Home = None,
+    namespace: options.Namespace = None,
+) -> None:
+    """Serves MIA over HTTP: alone it answers questions at POST /v1/ask, by the version of the
+    planner that is in use; with --learn it takes feedback, and gets better behind.
+
+    The commands serve its parts.
+    """
+    if context.invoked_subcommand is not None:
+        _refuse_before(context)
+        return
+    if web and corpus:
+        raise ConfigError("--web and --corpus exclude each other")
+    wishes = serve_api.Wishes(
+        judge, preset, changes or (), guards or (), canary, begins, device, keep, explore_per_day
+    )
+    if not learn and wishes != serve_api.Wishes():
+        raise ConfigError(
+            "--judge, --preset, --set, --guard, --canary, --from, --device, --keep and"
+            " --explore-per-day are for --learn"
+        )
+    loaded = options.settings(config, home, namespace)
+    searched = options.corpus_of(loaded, corpus)
+    around = serve_api.Around(name, base, searched, web, config, home, namespace)
+    serve_api.api(loaded, Place(host, port), around, wishes if learn else None)
+
+
+app.command(hidden=True)(serve_behind.behind)
 
 
 @app.command()
@@ -107,6 +178,16 @@ def reference(
         serve_agent.agent(loaded, place, searched, model_name, unsupervised)
     else:
         serve_reference.memory(loaded, place, model_name, unsupervised)
+
+
+def _refuse_before(context: typer.Context) -> None:
+    """Raises ConfigError for options that stand before a command, where nobody would read them."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise ConfigError(
+                f"options of mia serve {context.invoked_subcommand} stand behind it, not before"
+            )
 
 
 def _search(loaded: Loaded, place: Place, corpus: Path | None, web: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -13,6 +13,7 @@ from mia.cli.output import note
 from mia.config import Loaded
 from mia.errors import MissingError, adding
 from mia.team import House
+from mia.training.versions import Role
 
 if TYPE_CHECKING:
     from mia.servers.guard import App
@@ -41,6 +42,8 @@ class Built(NamedTuple):
 
     app: App
     what: str
+    example: Callable[[str], str] | None = None
+    """How it is asked at its address, for people."""
 
 
 @contextmanager
@@ -57,18 +60,25 @@ def serve(
     place: Place,
     build: Callable[[House, Access], Built],
     corpus: Path | None = None,
+    *,
+    web: bool = False,
+    versions: Mapping[Role, int] | None = None,
 ) -> None:
-    """Serves what is built of a house. Raises ConfigError for a place that cannot be had, or that
-    others reach without a token."""
+    """Serves what is built of a house, which is like the one that commands have but for `web` and
+    `versions`. Raises ConfigError for a place that cannot be had, or that others reach without a
+    token."""
     with needed():
         from mia.servers.guard import check_binding
-        from mia.servers.run import listening, run
+        from mia.servers.run import address_of, listening, run
     chosen = loaded.settings.server
     access = Access(loaded.secrets.key(chosen.token_env), frozenset(chosen.names))
     check_binding(place.host, access.token)
     # taken before anything is read or indexed, which may take minutes
-    with listening(*place) as at, House(loaded, corpus=corpus, say=note) as house:
+    house = House(loaded, corpus=corpus, web=web, say=note, versions=versions or {})
+    with listening(*place) as at, house:
         built = build(house, access)
         note(f"serving {built.what}")
+        if built.example is not None:
+            note(built.example(address_of(at)))
         with suppress(KeyboardInterrupt):
             house.complete(run(built.app, at, note))

@@ -72,7 +72,12 @@ Name = Annotated[
     str | None, typer.Option("--name", help="Of the run; the same name goes on with it.")
 ]
 Reward = Annotated[
-    str, typer.Option("--reward", help="package.module:function, in place of the role's own.")
+    str,
+    typer.Option(
+        "--reward",
+        help="package.module:function, or a service's address http://..., in place of the role's"
+        " own.",
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps.")]
 Logs = Annotated[

@@ -12,6 +12,7 @@ from msgspec.structs import asdict, replace
 from mia.cli import options
 from mia.cli.output import console, note, print_json
 from mia.cli.policy_look import doubt_of
+from mia.cli.policy_memory import put_to_use
 from mia.cli.train_options import (
     AllWeights,
     Base,
@@ -295,7 +296,7 @@ def _tell(
     last: dict[Role, Version] = {each.version.role: each.version for each in done}
     if promote:
         for role, version in last.items():
-            shop.shelf(role, base).promote(version.number)
+            put_to_use(shop, role, base, version.number)
     doubts = {role: doubt_of(shop.loaded, role) for role in last if promote and base != tiny.NAME}
     if as_json:
         print_json({"published": [trained.version for trained in done], "promoted": promote})

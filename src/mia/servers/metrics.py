@@ -1,4 +1,4 @@
-"""Counts and times of a server, in the names that the published gateway uses."""
+"""Counts and times of a server. Servers that search use the published gateway's names."""
 
 from __future__ import annotations
 
@@ -16,23 +16,25 @@ __all__ = ["CONTENT_TYPE", "Metrics"]
 class Metrics:
     """Of one server: several in one process do not share them."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "search") -> None:
+        """`prefix` is what every name begins with."""
         self._registry = CollectorRegistry()
         self._requests = Counter(
-            "search_requests", "Requests by tool and status.", ("status", "tool"),
+            f"{prefix}_requests", "Requests by tool and status.", ("status", "tool"),
             registry=self._registry,
         )  # fmt: skip
         self._hits = Counter(
-            "search_cache_hits", "Answers that were kept from before.", ("tool",),
+            f"{prefix}_cache_hits", "Answers that were kept from before.", ("tool",),
             registry=self._registry,
         )  # fmt: skip
         self._failures = Counter(
-            "search_failures", "Queries that nobody answered.", ("source",),
+            f"{prefix}_failures", "Queries that nobody answered.", ("source",),
             registry=self._registry,
         )  # fmt: skip
         self._seconds = Histogram(
-            "search_latency_seconds", "Seconds to an answer.", ("tool",), registry=self._registry
-        )
+            f"{prefix}_latency_seconds", "Seconds to an answer.", ("tool",),
+            registry=self._registry,
+        )  # fmt: skip
 
     @contextmanager
     def measured(self, tool: str) -> Generator[None]:

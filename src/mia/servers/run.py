@@ -22,9 +22,8 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
-            shown = f"[{host}]" if ":" in host else host
-            self._say(f"listening on http://{shown}:{port} (stop with Ctrl-C)")
+            address = address_of(self.servers[0].sockets[0])
+            self._say(f"listening on {address} (stop with Ctrl-C)")
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -36,6 +35,12 @@ def listening(host: str, port: int) -> socket.socket:
     except OSError as error:
         told = f"cannot listen at {host}, port {port}: {error.strerror or error}"
         raise ConfigError(f"{told}; choose another --port or --host") from error
+
+
+def address_of(at: socket.socket) -> str:
+    """Where a server on this socket is asked."""
+    host, port = at.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def run(app: App, at: socket.socket, say: Callable[[str], None]) -> None:

@@ -32,6 +32,7 @@ from mia.training.presets import Preset
 from mia.training.rollouts import Actor, Cast, sampled
 from mia.training.stages import Spec
 from mia.training.versions import GGUF, Draft, Maker, Role, Shelf, Version, on_disk, shelf
+from mia.training.voices import asked
 from mia.types import Noun, encode
 
 
@@ -50,7 +51,7 @@ class Order(Noun, frozen=True):
     """The adapter to begin with: `current` (the version in use where it is of this base, else what
     came with MIA for it, if anything did), `shipped`, `none`, a version's number, or a folder."""
     reward: str = ""
-    """An entry point; empty for the role's own."""
+    """An entry point or a service's address; empty for the role's own."""
     device: str = "auto"
     supervised: bool = False
 
@@ -87,8 +88,8 @@ class Bench:
             role=order.role,
             preset=order.preset,
             reward="supervised" if order.supervised else order.reward or order.preset.supervision,
-            exercises=_digest(exercises),
-            held_out=_digest(held_out),
+            exercises=digest_of(exercises),
+            held_out=digest_of(held_out),
             base=self.ground.base.origin.sha256,
             begins=f"{order.begins} {self.ground.parent}",
             settings=fingerprint(
@@ -102,23 +103,35 @@ class Bench:
             ),
         )
 
+    @property
+    def shelf(self) -> Shelf:
+        """Where the versions of the role are."""
+        return shelf_of(self.house.settings.folder, self.order.role, self.order.base)
+
+    def adapter(self, number: int) -> Path | None:
+        """The adapter of a version of the role; None for 0 where none came with MIA for this base.
+        Raises InputError, ConfigError for a version of another base, and StoreError."""
+        order, base = self.order, self.ground.base
+        if number:
+            return _checked(self.shelf, number, base)
+        return _shipped(order, base, self.folder) if order.base == EMBEDDED else None
+
     def publish(
         self,
         made_by: Maker,
         exercises: str,
         metrics: Mapping[str, float],
         checks: Mapping[str, float],
+        workflows: Sequence[str] = (),
+        absorbed: Sequence[str] = (),
     ) -> Version:
-        """The version that the run comes to, `exercises` being the digest of what it learned from:
-        made once, found again afterwards by a token that is older than it. Raises StoreError."""
+        """The version that the run comes to, `exercises` being the digest of what it learned from,
+        `workflows` what memory made of that, and `absorbed` what of these it does without: made
+        once, found again afterwards. Raises StoreError."""
+        known = self.published()
+        if known is not None:
+            return known
         order, base = self.order, self.ground.base
-        shelf, token = (
-            shelf_of(self.house.settings.folder, order.role, order.base),
-            _token(self.folder / "token"),
-        )
-        for version in shelf.versions():
-            if version.config.get("token") == token:
-                return version
         draft = Draft(
             base=base.origin.name,
             base_sha256=base.origin.sha256,
@@ -129,18 +142,27 @@ class Bench:
             config={
                 **asdict(order.preset),
                 "run": order.name,
-                "token": token,
+                "token": _token(self.folder / "token"),
                 "base_path": str(base.folder),
             },
             metrics=dict(metrics),
             checks=dict(checks),
+            workflows=tuple(workflows),
+            absorbed=tuple(absorbed),
         )
 
         def fill(folder: Path) -> None:
             self.learner.write_adapter(folder)
             gguf_adapters.to_gguf(folder, folder / GGUF, gguf_adapters.heads_of(base.folder))
 
-        return shelf.publish(draft, fill)
+        return self.shelf.publish(draft, fill)
+
+    def published(self) -> Version | None:
+        """The version that the run came to, by a token that is older than it; None before it has
+        one. Raises StoreError."""
+        token = _token(self.folder / "token")
+        versions = self.shelf.versions()
+        return next((each for each in versions if each.config.get("token") == token), None)
 
 
 def ground_of(order: Order, settings: Settings, say: Say) -> Ground:
@@ -168,9 +190,7 @@ def bench_of(
     one in use. Raises what an adapter or a part of the house raises."""
     base, begins = ground.base, ground.begins
     if begins == "shipped":
-        heads = gguf_adapters.heads_of(base.folder)
-        with on_disk(f"cannot write what the run begins with to {folder}"):
-            begins = embedded.shipped(order.role, folder / "begins", heads)
+        begins = _shipped(order, base, folder)
     learner = Learner(base, order.preset, begins)
     chat, lockstep = _chat(order.preset, base), Lockstep()
     theirs = partner or _partner(order, house, base)
@@ -192,6 +212,17 @@ def bench_of(
     )
 
 
+def asking(order: Order, house: House) -> Actor:
+    """Everybody where the Planner is a model behind an endpoint."""
+    executor = house.engines.model("executor", SHIPPED["executor"] if house.stepwise else None)
+    return Actor(
+        role="planner",
+        cast=cast(house, "planner", lambda: executor),
+        voice=asked(house.engines.model("planner")),
+        reward=reward_of("planner", order.preset.supervision, order.reward),
+    )
+
+
 def shelf_of(home: Path, role: Role, base: str) -> Shelf:
     """The versions of a role. The tiny world has shelves of its own: what is in use there is of no
     use to the embedded model, nor the other way."""
@@ -201,6 +232,12 @@ def shelf_of(home: Path, role: Role, base: str) -> Shelf:
 def spoken(order: Order, partner: Version | None) -> dict[Role, int]:
     """The version that the embedded model has to speak through, where it plays the partner."""
     return {other(order.role): partner.number} if partner and order.base == EMBEDDED else {}
+
+
+def _shipped(order: Order, base: Base, folder: Path) -> Path:
+    heads = gguf_adapters.heads_of(base.folder)
+    with on_disk(f"cannot write what the run begins with to {folder}"):
+        return embedded.shipped(order.role, folder / "begins", heads)
 
 
 def _base(order: Order, settings: Settings, say: Say) -> Base:
@@ -294,7 +331,8 @@ def _in_process(lockstep: Lockstep, draw: Draw, chat: Chat) -> Model:
     return PolicyModel(lockstep.policy(draw), chat, Transcript(), temperature=0.0, seed=0)
 
 
-def _digest(exercises: Sequence[Exercise]) -> str:
+def digest_of(exercises: Sequence[Exercise]) -> str:
+    """The SHA-256 of exercises, in hex."""
     digest = hashlib.sha256()
     for exercise in exercises:
         digest.update(encode(exercise) + b"\n")

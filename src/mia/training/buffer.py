@@ -8,7 +8,7 @@ way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,8 +23,13 @@ from mia.training.samples import Sample, read_samples, write_samples
 from mia.types import Episode, Noun, Usage, decode, encode
 
 N = TypeVar("N", bound=Noun)
+Admit = Callable[[Sequence[str | None]], Sequence[bool]]
+"""Of those who asked the questions that wait, which may be in the next batch; None is nobody in
+particular."""
 
 _VERSION = 1
+_NOWHERE = 0
+"""The batch of what no update learns from: theirs count from 1."""
 _SCHEMA = """
 CREATE TABLE settings (body TEXT NOT NULL) STRICT;
 CREATE TABLE attempted (
@@ -48,13 +53,16 @@ class Kept(Noun, frozen=True):
     """The shortest of those that were right."""
     failure: Episode | None = None
     """One of those that were wrong."""
+    answer: Episode | None = None
+    """What was answered before anything was tried out, with its verdict; None where that is among
+    what was tried, or nobody knows."""
 
 
 class Outcome(Noun, frozen=True, omit_defaults=False):
     """What came of one question."""
 
     place: int
-    """In the stream, over all its epochs; from 0."""
+    """In the stream, over all its epochs, from 0; or in the order of what a server was asked."""
     question: str
     """Its id."""
     family: str | None
@@ -75,6 +83,16 @@ class Outcome(Noun, frozen=True, omit_defaults=False):
     """Of the policy that attempted it: updates since the run began."""
     kept: tuple[str, ...] = ()
     """What memory did with the shortest success and with one failure, and plan memory with both."""
+    workflows: tuple[str, ...] = ()
+    """Ids of the workflows that memory made of the two, or merged them into."""
+    success: str | None = None
+    """That of the shortest success."""
+    remembered: tuple[str, ...] = ()
+    """Episodes that memory was told of."""
+    user: str = ""
+    """Who asked; empty for nobody in particular."""
+    at: str = ""
+    """When it was attempted: ISO 8601, UTC."""
     answering: Usage = Usage()
     """What the answer cost, with the plans that were not picked."""
     exploring: Usage = Usage()
@@ -157,9 +175,49 @@ class Buffer:
 
     def outcomes(self) -> tuple[Outcome, ...]:
         """All that is noted, in the order of the stream. Raises StoreError for a damaged row."""
+        return self._outcomes("TRUE")
+
+    def outcome(self, place: int) -> Outcome | None:
+        """What came of the question at a place; None where it was not attempted yet."""
+        return next(iter(self._outcomes("place = ?", place)), None)
+
+    def of_batch(self, batch: int) -> tuple[Outcome, ...]:
+        """What came of the questions of a batch."""
+        return self._outcomes("batch = ?", batch)
+
+    def _outcomes(self, which: str, *values: int) -> tuple[Outcome, ...]:
         with self._file.reading() as db:
-            rows = db.execute("SELECT outcome FROM attempted ORDER BY place").fetchall()
+            rows = db.execute(
+                f"SELECT outcome FROM attempted WHERE {which} ORDER BY place", values
+            ).fetchall()
         return tuple(self._read(row[0], Outcome) for row in rows)
+
+    def places(self) -> frozenset[int]:
+        """The questions that were attempted."""
+        with self._file.reading() as db:
+            rows = db.execute("SELECT place FROM attempted").fetchall()
+        return frozenset(row[0] for row in rows)
+
+    def waiting(self) -> int:
+        """How many questions wait for a batch."""
+        with self._file.reading() as db:
+            row = db.execute("SELECT count(*) FROM attempted WHERE batch IS NULL").fetchone()
+        return int(row[0])
+
+    def amend(self, outcome: Outcome) -> None:
+        """Notes what became known of a question afterwards."""
+        row = (encode(outcome), outcome.place)
+        with self._file.writing() as db:
+            db.execute("UPDATE attempted SET outcome = ? WHERE place = ?", row)
+
+    def set_aside(self, after: int) -> None:
+        """No update learns from what waits, nor from the batches after one: it was attempted by
+        other weights."""
+        with self._file.writing() as db:
+            db.execute(
+                "UPDATE attempted SET batch = ? WHERE batch IS NULL OR batch > ?",
+                (_NOWHERE, after),
+            )
 
     def _read(self, raw: bytes, kind: type[N]) -> N:
         try:
@@ -167,23 +225,26 @@ class Buffer:
         except msgspec.DecodeError as error:
             raise StoreError(f"{self._path} cannot be read: {error}") from error
 
-    def form(self, batch: int, questions: int, *, partial: bool) -> int:
-        """How many questions are in a batch: so many of those that wait for one, the first to come;
-        fewer only where it may be `partial`, and otherwise none. One that was formed before stays
-        as it is."""
+    def form(self, batch: int, questions: int, *, partial: bool, admit: Admit) -> int:
+        """How many questions are in a batch: so many of those that wait for one and are admitted,
+        the first to come; fewer only where it may be `partial`, and otherwise none. Who is passed
+        over waits. A batch that was formed before stays as it is."""
         with self._file.writing() as db:
             formed = db.execute("SELECT count(*) FROM attempted WHERE batch = ?", (batch,))
             count = int(formed.fetchone()[0])
             if count:
                 return count
-            places = db.execute(
-                "SELECT place FROM attempted WHERE batch IS NULL ORDER BY place LIMIT ?",
-                (questions,),
+            rows = db.execute(
+                "SELECT outcome FROM attempted WHERE batch IS NULL ORDER BY place"
             ).fetchall()
+            waiting = [self._read(row[0], Outcome) for row in rows]
+            may = admit([one.user or None for one in waiting])
+            places = [one.place for one, taken in zip(waiting, may, strict=True) if taken]
+            places = places[:questions]
             if len(places) < questions and not partial:
                 return 0
             db.executemany(
-                "UPDATE attempted SET batch = ? WHERE place = ?", [(batch, at) for (at,) in places]
+                "UPDATE attempted SET batch = ? WHERE place = ?", [(batch, at) for at in places]
             )
         return len(places)
 

@@ -48,11 +48,15 @@ class Limits(Noun, frozen=True, forbid_unknown_fields=True):
     """Agreement of the two below which learning stops."""
     audited: int = 20
     """Verdicts without which agreement says nothing."""
+    absorb: int = 20
+    """Questions that a new version is asked again without memory; 0 for none."""
 
     def __post_init__(self) -> None:
         shares = (self.margin, self.per_source, self.entropy, self.p, self.audit)
         if not all(0 <= share <= 1 for share in shares) or self.per_source == 0:
             raise ValueError("margin, per_source, entropy, p and audit are shares, 0 to 1")
+        if self.absorb < 0:
+            raise ValueError("absorb is 0 or more")
         if self.stale < 0 or min(self.kl, self.length, self.canary_every) <= 0 or self.audited < 2:
             raise ValueError(
                 "stale is 0 or more, audited 2 or more; kl, length and canary_every are positive"
@@ -74,15 +78,17 @@ def sure(episode: Episode, limits: Limits) -> bool:
     return verdict.value is not VerdictValue.UNKNOWN and verdict.confidence >= limits.margin
 
 
-def admitted(sources: Sequence[str], batch: int, limits: Limits) -> list[bool]:
+def admitted(sources: Sequence[str | None], batch: int, limits: Limits) -> list[bool]:
     """For each group that waits, whether it may be in the next batch of so many: the first of each
-    source, up to its share, and one at the least. `sources` stand in the order of waiting."""
+    source, up to its share, and one at the least. `sources` stand in the order of waiting; None is
+    nobody in particular, who has no share."""
     most = max(1, int(batch * limits.per_source))
     seen: Counter[str] = Counter()
     took: list[bool] = []
     for source in sources:
-        took.append(seen[source] < most and sum(took) < batch)
-        seen[source] += took[-1]
+        took.append(sum(took) < batch and (source is None or seen[source] < most))
+        if source is not None:
+            seen[source] += took[-1]
     return took
 
 

@@ -22,6 +22,8 @@ N = TypeVar("N", bound=Noun)
 Wish = Literal["run", "pause", "drain"]
 """What people want of the learner: to go on, to leave the weights alone, or to learn from all that
 waits, a last batch that is not full included, and then to rest."""
+Ruling = Literal["right", "wrong", "withdrawn"]
+"""What memory was told of an answer; withdrawn where it was made to forget it again."""
 
 _VERSION = 1
 _SCHEMA = """
@@ -40,9 +42,14 @@ CREATE TABLE told (
     came_to TEXT
 ) STRICT;
 CREATE INDEX told_of ON told (episode);
+CREATE TABLE ruled (
+    episode TEXT PRIMARY KEY,
+    ruling TEXT NOT NULL
+) STRICT;
 CREATE TABLE wish (
     only INTEGER PRIMARY KEY CHECK (only = 1),
-    what TEXT NOT NULL
+    what TEXT NOT NULL,
+    times INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE report (
     only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -118,10 +125,17 @@ class Inbox:
 
     def asked(self, after: int = 0) -> tuple[Asked, ...]:
         """What was asked behind a place, in order."""
+        return self._asked("place > ?", after)
+
+    def about(self, episode: str) -> Asked | None:
+        """The question of an answer; None where nobody asked for it."""
+        return next(iter(self._asked("episode = ?", episode)), None)
+
+    def _asked(self, which: str, value: int | str) -> tuple[Asked, ...]:
         with self._file.reading() as db:
             rows = db.execute(
-                "SELECT place, episode, user, at FROM asked WHERE place > ? ORDER BY place",
-                (after,),
+                f"SELECT place, episode, user, at FROM asked WHERE {which} ORDER BY place",
+                (value,),
             ).fetchall()
         return tuple(Asked(*row) for row in rows)
 
@@ -138,10 +152,42 @@ class Inbox:
         with self._file.writing() as db:
             db.execute("UPDATE told SET came_to = ? WHERE place = ?", (came_to, place))
 
+    def told(self) -> frozenset[str]:
+        """The answers that there is feedback on."""
+        with self._file.reading() as db:
+            rows = db.execute("SELECT DISTINCT episode FROM told").fetchall()
+        return frozenset(row[0] for row in rows)
+
+    def rule(self, episode: str, right: bool) -> Ruling:
+        """Notes what memory is about to be told of an answer. The first word stands: returns what
+        stands."""
+        with self._file.writing() as db:
+            db.execute(
+                "INSERT INTO ruled VALUES (?, ?) ON CONFLICT DO NOTHING",
+                (episode, "right" if right else "wrong"),
+            )
+            row = db.execute("SELECT ruling FROM ruled WHERE episode = ?", (episode,)).fetchone()
+        return row[0]
+
+    def ruled(self, episode: str) -> Ruling | None:
+        """What memory was told of an answer; None where it was told nothing."""
+        with self._file.reading() as db:
+            row = db.execute("SELECT ruling FROM ruled WHERE episode = ?", (episode,)).fetchone()
+        return row[0] if row else None
+
+    def withdraw(self, episode: str) -> None:
+        """Notes that memory forgot an answer."""
+        with self._file.writing() as db:
+            db.execute("INSERT OR REPLACE INTO ruled VALUES (?, 'withdrawn')", (episode,))
+
     def wish(self, what: Wish) -> None:
         """What the learner is to do from here on."""
         with self._file.writing() as db:
-            db.execute("INSERT OR REPLACE INTO wish VALUES (1, ?)", (what,))
+            db.execute(
+                "INSERT INTO wish VALUES (1, ?, 1)"
+                " ON CONFLICT DO UPDATE SET what = excluded.what, times = times + 1",
+                (what,),
+            )
 
     @property
     def wished(self) -> Wish:
@@ -149,6 +195,13 @@ class Inbox:
         with self._file.reading() as db:
             row = db.execute("SELECT what FROM wish").fetchone()
         return row[0] if row else "run"
+
+    @property
+    def wishes(self) -> int:
+        """How often somebody said so: who says the same again wants it again."""
+        with self._file.reading() as db:
+            row = db.execute("SELECT times FROM wish").fetchone()
+        return row[0] if row else 0
 
     def report(self, standing: Noun) -> None:
         """Where the learner stands; the last word counts."""

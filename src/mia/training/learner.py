@@ -17,16 +17,16 @@ import os
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-from mia.errors import ConfigError, InputError, MissingError, StoreError, TrainingError, adding
+from mia.errors import InputError, StoreError, TrainingError
 from mia.model import Generation
 from mia.models.torch_local import Base, libraries
 from mia.models.torch_sampler import Request, Sampler
 from mia.models.trees import laid_out, shares
+from mia.training.adapters import OWN, adapted, check_adapter, forgetful, put, training
 from mia.training.batches import Part, Row, parts_of, rows_of
 from mia.training.grpo import Groups
 from mia.training.loss import Loss, grpo_loss, k3, token_logprobs
@@ -35,8 +35,7 @@ from mia.training.samples import Sample
 from mia.types import Noun
 
 _STATE = "learner.pt"
-_OWN, _PARTNER = "default", "partner"
-_ADAPTER = "adapter_model.safetensors"
+_PARTNER = "partner"
 
 
 class Update(Noun, frozen=True, omit_defaults=False):
@@ -68,8 +67,8 @@ class Learner:
         self._torch, _ = libraries()
         self._base, self._preset = base, preset
         self._torch.manual_seed(preset.seed)
-        self._adapted = _adapted(base, preset, begins)
-        self._layers = _forgetful(self._adapted) if preset.recompute else ()
+        self._adapted = adapted(base, preset, begins)
+        self._layers = forgetful(self._adapted) if preset.recompute else ()
         self._weights = [p for p in self._adapted.parameters() if p.requires_grad]
         if not self._weights:
             raise InputError(f"the adapter in {begins} has nothing to train")
@@ -93,23 +92,23 @@ class Learner:
     def partner(self, begins: Path | None) -> Callable[[Sequence[Request]], list[Generation]]:
         """What samples, over the same base, with a frozen adapter of somebody else; None for the
         bare base. Raises InputError for a folder without an adapter."""
-        sampler, adapted = self._sampler, self._adapted
+        sampler, model = self._sampler, self._adapted
         if begins is None:
 
             def bare(requests: Sequence[Request]) -> list[Generation]:
-                with adapted.disable_adapter():
+                with model.disable_adapter():
                     return sampler(requests)
 
             return bare
-        _check_adapter(begins)
-        adapted.load_adapter(begins, _PARTNER, autocast_adapter_dtype=False)
+        check_adapter(begins)
+        model.load_adapter(begins, _PARTNER, autocast_adapter_dtype=False)
 
         def frozen(requests: Sequence[Request]) -> list[Generation]:
-            adapted.set_adapter(_PARTNER, inference_mode=True)
+            model.set_adapter(_PARTNER, inference_mode=True)
             try:
                 return sampler(requests)
             finally:
-                adapted.set_adapter(_OWN)
+                model.set_adapter(OWN)
 
         return frozen
 
@@ -154,6 +153,18 @@ class Learner:
         with self._torch.no_grad():
             for master, good in zip(self._masters, self._good, strict=True):
                 master.copy_(good)
+        self._optimiser.state.clear()
+        self._publish()
+
+    def take(self, begins: Path | None) -> None:
+        """Goes on from the adapter in a folder, None for the bare base, as the policy that is good.
+        The version stays, since it counts updates. Raises InputError, and then nothing changed, for
+        a folder without an adapter or with one of another form."""
+        put(self._adapted, begins)
+        with self._torch.no_grad():
+            for master, weight in zip(self._masters, self._weights, strict=True):
+                master.copy_(weight)
+        self.found_good()
         self._optimiser.state.clear()
         self._publish()
 
@@ -206,7 +217,7 @@ class Learner:
         longest = batch.ids_BN.shape[1]
         where = [token.before + longest - len(part.trees[token.tree]) for token in part.tokens]
         columns = sorted(set(where))
-        with _training(self._layers):
+        with training(self._layers):
             logits_BCV = self._adapted(
                 input_ids=batch.ids_BN,
                 position_ids=batch.at_BN,
@@ -297,7 +308,7 @@ class Learner:
         """The adapter in PEFT's form."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a base that has no card
-            self._adapted.save_pretrained(folder, selected_adapters=[_OWN])
+            self._adapted.save_pretrained(folder, selected_adapters=[OWN])
 
     def save(self, folder: Path) -> None:
         """A checkpoint: whole or not at all. Raises StoreError."""
@@ -343,49 +354,3 @@ class Learner:
         self._optimiser.load_state_dict(state["optimiser"])
         self._publish()
         return True
-
-
-def _adapted(base: Base, preset: Preset, begins: Path | None) -> Any:
-    """The base with an adapter over it."""
-    try:
-        peft = import_module("peft")
-    except ImportError as error:
-        raise MissingError(f"training needs peft; run: {adding('train')}") from error
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # between peft and transformers
-        if begins is None:
-            lora = peft.LoraConfig(
-                r=preset.rank, lora_alpha=preset.alpha, target_modules="all-linear"
-            )
-            return peft.get_peft_model(base.model, lora, autocast_adapter_dtype=False).eval()
-        _check_adapter(begins)
-        return peft.PeftModel.from_pretrained(
-            base.model, begins, is_trainable=True, autocast_adapter_dtype=False
-        ).eval()
-
-
-def _forgetful(adapted: Any) -> Sequence[Any]:
-    """The layers, set to keep only what goes into them while they train. Raises ConfigError where
-    transformers cannot do that."""
-    try:
-        adapted.get_base_model().activation_checkpointing_enable()
-    except ValueError as error:
-        raise ConfigError(f"{error} Train it with --set recompute=false") from error
-    return [each for each in adapted.modules() if getattr(each, "gradient_checkpointing", False)]
-
-
-@contextmanager
-def _training(layers: Sequence[Any]) -> Generator[None]:
-    """Only these: what is inside them may drop out numbers when it trains."""
-    for layer in layers:
-        layer.training = True
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.training = False
-
-
-def _check_adapter(folder: Path) -> None:
-    if not (folder / _ADAPTER).is_file():
-        raise InputError(f"there is no adapter in {folder}")

@@ -11,46 +11,36 @@ is then in memory and plan memory alone.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from mia.captioner import Captioner
-from mia.errors import JudgeError, ModelError
 from mia.journal import RunRecord
 from mia.judge import Judge
 from mia.judges.exact_match import same
 from mia.memory import Memory
 from mia.router import PlanMemory, Router
-from mia.training.buffer import Buffer, Kept, Learned, Outcome
+from mia.training.buffer import Buffer, Kept, Outcome
 from mia.training.collect import prepared
 from mia.training.exercises import Exercise
 from mia.training.exploring import Explored, explore, judged_right, selections
-from mia.training.grpo import advantages
-from mia.training.guards import (
-    Alarm,
-    Limits,
-    as_good,
-    collapsed,
-    contradicted,
-    drifted,
-    fresh,
-    sure,
-    worse,
-)
-from mia.training.learner import Learner, Update
+from mia.training.guards import Limits
+from mia.training.keeping import Attempted, Keeper, kept
+from mia.training.learner import Learner
 from mia.training.presets import Preset
 from mia.training.rewards import Reward
-from mia.training.rollouts import Actor, Attempt, group
-from mia.training.samples import Sample
+from mia.training.rollouts import Actor, Attempt
+from mia.training.study import Study, Watch, lessons
+from mia.training.trying import opinion
 from mia.training.voting import by_vote
-from mia.types import Episode, Noun, Question, Usage, VerdictValue
-
-Watch = Callable[[Noun], None]
+from mia.types import Episode, Question, Usage, VerdictValue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,26 +70,45 @@ class Online:
     judge and reward say does not count then."""
     gold: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     """Right answers by question, for the record: nobody who takes part is told of them."""
-    _written: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
-    """The questions that have an episode, by run."""
 
     async def learn(self, stream: Sequence[Question], watch: Watch) -> None:
         """Answers a stream, epoch after epoch, from where it was left. `watch` is shown every
         Outcome and Learned. Raises StoreError, TrainingError, and what a reward of somebody's own
         raises."""
-        if self.learner is not None:
-            self.learner.restore(self.checkpoint)
-        await self._begin()
+        study, keeper = self._study, self._keeper
+        if study is not None:
+            study.restore()
+            await study.begin()
         for outcome, keep in self.buffer.unsettled():
-            watch(await self._remember(outcome, keep))
+            watch(await keeper.keep(outcome, keep))
         done = len(self.buffer.outcomes())
         for place in range(done, max(1, round(self.preset.epochs)) * len(stream)):
-            await self._update(watch, partial=False)
+            if study is not None:
+                await study.update(watch, partial=False)
             outcome, keep = await self._answer(stream, place)
-            watch(await self._remember(outcome, keep))
-        await self._update(watch, partial=False)
-        await self._update(watch, partial=True)
-        await self._conclude(watch)
+            watch(await keeper.keep(outcome, keep))
+        if study is not None:
+            await study.update(watch, partial=False)
+            await study.update(watch, partial=True)
+            await study.conclude(watch)
+
+    @cached_property
+    def _study(self) -> Study | None:
+        """Whoever learns from what is attempted; None where no weights do."""
+        if self.learner is None:
+            return None
+        return Study(
+            actor=self.actor, preset=self.preset, buffer=self.buffer, learner=self.learner,
+            checkpoint=self.checkpoint, limits=self.limits, canary=self.canary,
+        )  # fmt: skip
+
+    @cached_property
+    def _keeper(self) -> Keeper:
+        return Keeper(memory=self.memory, plan_memory=self.plan_memory, buffer=self.buffer)
+
+    @cached_property
+    def _attempted(self) -> Attempted:
+        return Attempted(self.record)
 
     async def _answer(self, stream: Sequence[Question], place: int) -> tuple[Outcome, Kept]:
         epoch, at = divmod(place, len(stream))
@@ -110,7 +119,7 @@ class Online:
 
         async def answered(one: Attempt) -> None:
             nonlocal seconds
-            await self._write_down(run, one.rollout.episode)
+            await self._attempted.write(run, one.rollout.episode)
             seconds = time.monotonic() - began
 
         explored = await explore(
@@ -121,10 +130,11 @@ class Online:
         )  # fmt: skip
         for number, one in enumerate(explored.attempts, 1):
             if one is not explored.answer:
-                await self._write_down(f"{run} attempt {number}", one.rollout.episode)
+                await self._attempted.write(f"{run} attempt {number}", one.rollout.episode)
         if self.vote is not None:
-            explored = by_vote(explored, self.vote)
-        keep = _kept(explored, f"{self.preset.seed} {place}")
+            explored = await asyncio.to_thread(by_vote, explored, self.vote)
+        episodes = [one.rollout.episode for one in explored.attempts]
+        keep = kept(episodes, f"{self.preset.seed} {place}")
         answering, exploring = _costs(explored)
         judged = [judged_right(one) for one in explored.attempts]
         right = self._right(explored, judged)
@@ -140,8 +150,7 @@ class Online:
             answering=ready.usage + answering, exploring=exploring, faults=ready.faults,
             answered=seconds, seconds=time.monotonic() - began,
         )  # fmt: skip
-        sured = [one for one in explored.attempts if sure(one.rollout.episode, self.limits)]
-        self.buffer.add(outcome, [sample for one in sured for sample in one.samples], keep)
+        self.buffer.add(outcome, lessons(explored.attempts, self.limits), keep)
         return outcome, keep
 
     def _right(self, explored: Explored, judged: Sequence[bool | None]) -> Sequence[bool | None]:
@@ -155,154 +164,12 @@ class Online:
     async def _audited(self, episode: Episode, place: int) -> bool | None:
         """What the other judge says of an answer, where it falls to its share."""
         lot = random.Random(f"audit {self.preset.seed} {place}").random()
-        if self.audit is None or lot >= self.limits.audit or episode.final_plan is None:
+        if self.audit is None or lot >= self.limits.audit:
             return None
-        try:
-            verdict = await self.audit.judge(episode.question, episode.final_plan, episode.final)
-        except (JudgeError, ModelError):
-            return None
+        verdict = await opinion(self.audit, episode)
         if verdict.value is VerdictValue.UNKNOWN:
             return None
         return verdict.value is VerdictValue.CORRECT
-
-    async def _write_down(self, run: str, episode: Episode) -> None:
-        """What was answered before a kill stands."""
-        record = self.record(run)
-        if run not in self._written:
-            self._written[run] = {entry.episode.question.id for entry in record.entries()}
-        if episode.question.id not in self._written[run]:
-            await record.append(episode)
-            self._written[run].add(episode.question.id)
-
-    async def _remember(self, outcome: Outcome, keep: Kept) -> Outcome:
-        """Lets memory keep what it is to keep; a second time changes nothing."""
-        did: list[str] = []
-        for episode in filter(None, (keep.success, keep.failure)):
-            remembered = await self.memory.remember(episode)
-            did.append(f"{remembered.decision}: {remembered.reason}")
-        if keep.success and keep.failure:
-            question = keep.success.question
-            pair = await self.plan_memory.remember_pair(question, keep.success, keep.failure)
-            did.append(f"pair {pair.decision}: {pair.reason}")
-        settled = replace(outcome, kept=tuple(did))
-        self.buffer.settle(settled)
-        return settled
-
-    async def _update(self, watch: Watch, *, partial: bool) -> None:
-        """Updates the policy where a batch is full, or holds anything at all, unless a guard froze
-        learning."""
-        learner, before = self.learner, self.buffer.learned()
-        if learner is None or any(_froze(each) for each in before):
-            return
-        began, number = time.monotonic(), learner.version + 1
-        questions = self.buffer.form(number, self.preset.questions, partial=partial)
-        if not questions:
-            return
-        samples = fresh(self.buffer.batch(number), learner.version, self.limits)
-        known = advantages(samples)
-        update = learner.update(samples, known)
-        learned = Learned(
-            update=update, questions=questions, dropped=known.dropped, length=_length(samples),
-            drift=learner.drift(samples),
-        )  # fmt: skip
-        if self.canary and number % self.limits.canary_every == 0:
-            learned = replace(learned, canary=await self._canary())
-        learned = self._weighed(learner, learned, before)
-        learned = replace(learned, seconds=time.monotonic() - began)
-        self.buffer.note(learned)
-        watch(learned)
-
-    async def _conclude(self, watch: Watch) -> None:
-        """Looks at the canary questions a last time, where the last update did not, and leaves the
-        policy that was last found good."""
-        learner, updates = self.learner, self.buffer.learned()
-        if learner is None or not updates:
-            return
-        *before, last = updates
-        if self.canary and not last.canary and last.alarm is None:
-            last = replace(last, canary=await self._canary())
-            last = self._weighed(learner, last, before)
-            self.buffer.note(last)
-            watch(last)
-        if not last.good:
-            learner.go_back()
-
-    def _weighed(self, learner: Learner, now: Learned, before: Sequence[Learned]) -> Learned:
-        """What the guards make of a policy, and of what the learner holds to be good."""
-        alarm = self._alarm(now, before)
-        good = alarm is None and self._good(now, before)
-        if good:
-            learner.found_good()
-        elif alarm is not None and alarm.action == "roll back":
-            learner.go_back()
-        learner.save(self.checkpoint)
-        return replace(now, good=good, alarm=alarm)
-
-    def _good(self, now: Learned, before: Sequence[Learned]) -> bool:
-        """Whether a policy is one to go back to."""
-        looks = [each for each in before if each.canary and each.good]
-        if not looks:
-            return True
-        return bool(now.canary) and as_good(looks[-1].canary, now.canary, self.limits)
-
-    def _alarm(self, now: Learned, before: Sequence[Learned]) -> Alarm | None:
-        """What the guards say, the gravest first."""
-        told = [each for each in (*before, now) if each.update.samples]
-        audits = [each for each in self.buffer.outcomes() if each.audited is not None]
-        alarms = (
-            _lost(now, before, self.limits),
-            drifted(now.drift, self.limits),
-            collapsed(
-                [each.update.entropy for each in told], [each.length for each in told], self.limits
-            ),
-            contradicted(
-                [each.judged is True for each in audits],
-                [each.audited is True for each in audits],
-                self.limits,
-            ),
-        )
-        return next((alarm for alarm in alarms if alarm is not None), None)
-
-    async def _canary(self) -> tuple[bool, ...]:
-        """Which canary questions the policy answers, always taking the likeliest token."""
-        groups = await group(self.actor, self.canary, attempts=1, seed="canary", temperature=0.0)
-        verdicts = [one.rollout.episode.verdict.value for (one,) in groups]
-        return tuple(value is VerdictValue.CORRECT for value in verdicts)
-
-    async def _begin(self) -> None:
-        """Looks at the canary questions before anything is learned."""
-        if self.learner is None or self.learner.version or self.buffer.learned():
-            return
-        if self.canary:
-            nothing = Update(version=0, samples=0, rows=0, tokens=0)
-            self.buffer.note(Learned(update=nothing, canary=await self._canary()))
-
-
-def _froze(learned: Learned) -> bool:
-    return learned.alarm is not None and learned.alarm.action == "freeze"
-
-
-def _length(samples: Sequence[Sample]) -> float:
-    return sum(sum(sample.mask) for sample in samples) / len(samples) if samples else 0.0
-
-
-def _lost(now: Learned, before: Sequence[Learned], limits: Limits) -> Alarm | None:
-    """Whether the canary questions say that the policy got worse since it was last found good."""
-    looks = [each for each in before if each.canary]
-    good = [each.canary for each in looks if each.good]
-    if not now.canary or not good:
-        return None
-    return worse(good[-1], None if looks[-1].good else looks[-1].canary, now.canary, limits)
-
-
-def _kept(explored: Explored, seed: str) -> Kept:
-    episodes = [one.rollout.episode for one in explored.attempts]
-    right = [each for each in episodes if each.verdict.value is VerdictValue.CORRECT]
-    wrong = [each for each in episodes if each.verdict.value is VerdictValue.INCORRECT]
-    return Kept(
-        success=min(right, key=lambda each: len(each.final.turns), default=None),
-        failure=random.Random(seed).choice(wrong) if wrong else None,
-    )
 
 
 def _costs(explored: Explored) -> tuple[Usage, Usage]:

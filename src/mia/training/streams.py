@@ -16,7 +16,8 @@ from mia.errors import ConfigError
 from mia.journal import fingerprint
 from mia.memories.none import NoMemory, NoPlanMemory
 from mia.team import House
-from mia.training.bench import Order, bench_of
+from mia.training.absorption import absorbed, cases, made
+from mia.training.bench import Bench, Order, bench_of
 from mia.training.buffer import Buffer, Learned, Outcome
 from mia.training.casting import cast, reward_of
 from mia.training.embedded import EMBEDDED, SHIPPED
@@ -108,8 +109,21 @@ def learn(shop: Workshop, course: Course, watch: Watch) -> Taught:
         told = _answered(course, house, bench.actor, learner, folder, watch)
         if learner is None or not learner.version:
             return Taught(*told, version=None)
-        spec = bench.spec([Exercise(question=each) for each in course.questions], course.canary)
-        return Taught(*told, version=bench.publish("online", spec.exercises, *_numbers(*told)))
+        return Taught(*told, version=bench.published() or _published(course, bench, *told))
+
+
+def _published(
+    course: Course, bench: Bench, outcomes: tuple[Outcome, ...], learned: tuple[Learned, ...]
+) -> Version:
+    """What the run came to, with what it does without of that which memory made of it."""
+    spec = bench.spec([Exercise(question=each) for each in course.questions], course.canary)
+    tried, limits = cases(outcomes, course.stream), course.limits
+    without = bench.house.complete(
+        absorbed(bench.actor, tried, limits.absorb, str(course.order.preset.seed))
+    )
+    return bench.publish(
+        "online", spec.exercises, *_numbers(outcomes, learned), made(outcomes), without
+    )
 
 
 def _asking(course: Course, house: House) -> Actor:

@@ -29,6 +29,7 @@ from ulid import ULID
 
 from mia.errors import InputError, StoreError
 from mia.locks import alone
+from mia.training.pointer import Move, Pointer
 from mia.types import Noun, decode, encode
 
 Role = Literal["planner", "executor"]
@@ -64,6 +65,10 @@ class Draft(Noun, frozen=True):
     """How training went."""
     checks: dict[str, float] = msgspec.field(default_factory=dict[str, float])
     """What it was measured at on held-out data."""
+    workflows: tuple[str, ...] = ()
+    """Ids of the workflows that memory made of what it learned from."""
+    absorbed: tuple[str, ...] = ()
+    """Those of them that it does without."""
 
 
 class Version(Draft, frozen=True, kw_only=True):
@@ -78,31 +83,6 @@ class Version(Draft, frozen=True, kw_only=True):
     """SHA-256 by the name in its folder."""
     mia: str
     """The MIA that published it."""
-
-
-class Move(Noun, frozen=True):
-    """One move of the pointer."""
-
-    number: int
-    """Where it came to; 0 for what came with MIA."""
-    why: Literal["promote", "rollback"]
-    at: str
-    """ISO 8601, UTC."""
-
-
-class _Pointer(Noun, frozen=True):
-    moves: tuple[Move, ...] = ()
-
-    @property
-    def before(self) -> list[int]:
-        """The numbers that were promoted and not rolled back; the last is the one in use."""
-        stack = [0]
-        for move in self.moves:
-            if move.why == "promote":
-                stack.append(move.number)
-            elif len(stack) > 1:
-                stack.pop()
-        return stack
 
 
 class Shelf:
@@ -180,13 +160,18 @@ class Shelf:
     def current(self) -> Version | None:
         """The version in use; None for what came with MIA. Raises StoreError where the one in use
         is not there any more."""
-        number = self._pointer().before[-1]
+        number = self.in_use
         if number and number not in self._numbers():
             raise StoreError(
                 f"version {number} of {self.role} is in use and not there any more; use another:"
                 f" mia policy rollback {self.role}"
             )
         return self._read(number) if number else None
+
+    @property
+    def in_use(self) -> int:
+        """The number of the version in use, be it there or not; 0 for what came with MIA."""
+        return self._pointer().before[-1]
 
     def promote(self, number: int) -> Version | None:
         """Puts a version to use from here on, 0 for what came with MIA. Raises StoreError for one
@@ -198,31 +183,60 @@ class Shelf:
                 self._move(pointer, number, "promote")
         return version
 
+    def succeed(self, before: int, number: int) -> bool:
+        """Puts a version to use where `before` still is; whether it is in use. Raises what
+        `promote` raises."""
+        if number:
+            self.verify(number)
+        with self._telling("cannot promote in"), self._alone():
+            pointer = self._pointer()
+            now = pointer.before[-1]
+            if now == before != number:
+                self._move(pointer, number, "promote")
+        return now in (before, number)
+
     def rollback(self) -> Version | None:
-        """Goes back to what was in use before. Raises InputError where that is in use which came
-        with MIA, StoreError where the version before is damaged."""
+        """Goes back to what was in use before and is still there. Raises InputError where that is
+        in use which came with MIA, StoreError where the version before is damaged."""
         with self._telling("cannot roll back in"), self._alone():
             pointer = self._pointer()
             if len(pointer.before) == 1:
                 raise InputError(
                     f"no version of {self.role} was promoted before; what came with MIA is in use"
                 )
-            number = pointer.before[-2]
+            number = pointer.back(self._numbers())
             version = self.verify(number) if number else None
             self._move(pointer, number, "rollback")
         return version
+
+    def discard(self, number: int) -> bool:
+        """Removes a version for good, unless it is in use, or is what `rollback` would go back to,
+        or the newest; whether it did. It goes whole: who is killed meanwhile leaves it as it was,
+        or what the next who publishes sweeps. Raises InputError for an unknown number."""
+        self._check(number)
+        with self._telling("cannot remove a version from"), self._alone():
+            pointer = self._pointer()
+            numbers = self._numbers()
+            needed = {pointer.before[-1], pointer.back(numbers), max(numbers)}
+            if number in needed:
+                return False
+            gone = self._folder / f"{_HALF}{ULID()}"
+            self.folder(number).rename(gone)
+            _flush(self._folder)
+        shutil.rmtree(gone, ignore_errors=True)
+        return True
 
     def history(self) -> tuple[Move, ...]:
         """Every move of the pointer, the oldest first."""
         return self._pointer().moves
 
-    def _pointer(self) -> _Pointer:
+    def _pointer(self) -> Pointer:
         file = self._folder / _POINTER
-        return _decoded(file, _Pointer, "remove it to go back to what came with MIA") or _Pointer()
+        return _decoded(file, Pointer, "remove it to go back to what came with MIA") or Pointer()
 
-    def _move(self, pointer: _Pointer, number: int, why: Literal["promote", "rollback"]) -> None:
+    def _move(self, pointer: Pointer, number: int, why: Literal["promote", "rollback"]) -> None:
         """One rename: whoever reads finds the pointer before it or after it."""
-        moved = _Pointer(moves=(*pointer.moves, Move(number=number, why=why, at=_now())))
+        moved = Pointer(moves=(*pointer.moves, Move(number=number, why=why, at=_now())))
         self._folder.mkdir(parents=True, exist_ok=True)
         fresh = self._folder / f"{_POINTER}.fresh"
         _write(fresh, encode(moved))

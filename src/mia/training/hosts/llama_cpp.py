@@ -97,6 +97,7 @@ class LlamaCppHost:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for whoever waits for its replies
         )  # fmt: skip
         try:
             async with asyncio.timeout(_PATIENCE):
