@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mia.errors import ConfigError, InputError, StoreError
-from mia.journal import Journal, Planned, fingerprint
+from mia.journal import Journal, fingerprint
 from mia.types import Episode, Question, Remembered, Usage
 
 STORED = Remembered(decision="stored", reason="new", workflow_id="w1")
@@ -90,18 +90,16 @@ def test_an_episode_is_found_by_its_id_and_by_its_question(journal: Journal, pat
     for run in ("one", "two"):
         journal.open_run(run, "")
         journal.write(run, episode("ann", f"{run}-ann"))
-    planned = Planned(id="e7", question=Question(text="bob", id="bob"), version=7)
-    journal.write("one", planned)
-    assert journal.episode("two-ann") == episode("ann", "two-ann")
-    assert journal.episode("e7") == Episode(id="e7", question=planned.question)
-    assert journal.planned("one", "e7") == journal.answered("one", "bob") == planned
-    assert journal.planned("two", "e7") is None and journal.answered("two", "bob") is None
-    found = journal.answered("two", "ann")
-    assert found is not None and (found.id, found.version) == ("two-ann", None)
-    with pytest.raises(InputError, match="no episode 'e8'"):
-        journal.episode("e8")
+    written = Episode(id="e7", question=Question(text="bob", id="bob"), version=7)
+    journal.write("one", written)
+    assert journal.episode("two-ann") == journal.answered("two", "ann") == episode("ann", "two-ann")
+    assert journal.episode("e7") == journal.episode("e7", "one") == written
+    assert journal.answered("one", "bob") == written and journal.answered("two", "bob") is None
+    for id, run in (("e8", None), ("e7", "two")):
+        with pytest.raises(InputError, match=f"no episode '{id}'"):
+            journal.episode(id, run)
     damage(path, "UPDATE episode SET body = substr(body, 1, 20) WHERE id = 'e7'")
-    for look in (lambda: journal.episode("e7"), lambda: journal.planned("one", "e7")):
+    for look in (lambda: journal.episode("e7"), lambda: journal.answered("one", "bob")):
         with pytest.raises(StoreError, match=r"episode e7 in .* is damaged"):
             look()
 

@@ -13,7 +13,6 @@ import zlib
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
@@ -21,8 +20,6 @@ from mia.errors import ConfigError, InputError, StoreError
 from mia.locks import alone
 from mia.sqlite_file import SqliteFile
 from mia.types import Episode, Noun, Remembered, decode, encode
-
-E = TypeVar("E", bound=Episode)
 
 _VERSION = 1
 _SCHEMA = """
@@ -52,14 +49,6 @@ class Entry(Noun, frozen=True):
     episode: Episode
     remembered: Remembered | None
     """None when the process ended between writing the episode down and remembering it."""
-
-
-class Planned(Episode, frozen=True):
-    """An episode, and by which policy it was planned."""
-
-    version: int | None = None
-    """Of the Planner's weights; 0 for what came with MIA or the base, None where nobody knows, as
-    where a model behind an endpoint plans."""
 
 
 class Journal:
@@ -106,32 +95,28 @@ class Journal:
             raise InputError(f"the journal has no run {run!r}")
         return ids
 
-    def episode(self, id: str) -> Episode:
-        """Raises InputError for an id that is not here, StoreError for a damaged row."""
-        found = self._one(Episode, "id = ?", id)
+    def episode(self, id: str, run: str | None = None) -> Episode:
+        """Raises InputError for an id that is not here, or not in the run, and StoreError for a
+        damaged row."""
+        found = self._one("id = ?1 AND run = coalesce(?2, run)", id, run)
         if found is None:
             raise InputError(f"the journal has no episode {id!r}")
         return found
 
-    def planned(self, run: str, id: str) -> Planned | None:
-        """An episode of a run; None where the run has none of this id. Raises StoreError for a
-        damaged row."""
-        return self._one(Planned, "run = ? AND id = ?", run, id)
-
-    def answered(self, run: str, question_id: str) -> Planned | None:
+    def answered(self, run: str, question_id: str) -> Episode | None:
         """The episode of a question in a run; None where it has none yet. Raises StoreError for a
         damaged row."""
-        return self._one(Planned, "run = ? AND question_id = ?", run, question_id)
+        return self._one("run = ? AND question_id = ?", run, question_id)
 
-    def _one(self, kind: type[E], where: str, *values: str) -> E | None:
+    def _one(self, where: str, *values: str | None) -> Episode | None:
         with self._file.reading() as db:
             row = db.execute(
                 f"SELECT id, body, checksum FROM episode WHERE {where}", values
             ).fetchone()
-        return None if row is None else self._read(kind, *row)
+        return None if row is None else self._read(*row)
 
     def _entry(self, key: str, body: bytes, checksum: int, remembered: bytes | None) -> Entry:
-        episode = self._read(Episode, key, body, checksum)
+        episode = self._read(key, body, checksum)
         try:
             return Entry(
                 episode=episode,
@@ -140,11 +125,11 @@ class Journal:
         except msgspec.DecodeError as error:
             raise StoreError(f"episode {key} in {self._path} cannot be read: {error}") from error
 
-    def _read(self, kind: type[E], key: str, body: bytes, checksum: int) -> E:
+    def _read(self, key: str, body: bytes, checksum: int) -> Episode:
         if zlib.crc32(body) != checksum:
             raise StoreError(f"episode {key} in {self._path} is damaged")
         try:
-            return decode(body, kind)
+            return decode(body, Episode)
         except msgspec.DecodeError as error:
             raise StoreError(f"episode {key} in {self._path} cannot be read: {error}") from error
 

@@ -42,6 +42,8 @@ class Team:
     executor: Executor
     judge: Judge
     record: Record
+    version: int | None = None
+    """Of the planner's weights, where they are ours."""
 
 
 async def solve(question: Question, team: Team, watch: Watch = unwatched) -> Episode:
@@ -52,7 +54,7 @@ async def solve(question: Question, team: Team, watch: Watch = unwatched) -> Epi
     nothing was promised.
     """
     began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="milliseconds")
-    blank = Episode(id=str(ULID()), question=question, started=started)
+    blank = Episode(id=str(ULID()), question=question, started=started, version=team.version)
     attempt = await _attempt(blank, team, watch)
     verdict = await _judge(attempt, team.judge)
     watch(verdict)

@@ -366,7 +366,16 @@ class House:
             executor=self.executor(),
             judge=self.judge(),
             record=record,
+            version=self._version,
         )
+
+    @property
+    def _version(self) -> int | None:
+        """Of the Planner's weights; None where they are not ours, and where nobody is asked."""
+        if self._replayed is not None or self.engines.endpoint("planner") is not None:
+            return None
+        version = self.engines.version("planner")
+        return 0 if version is None else version.number
 
     def run(self, name: str, about: str = "") -> RunRecord:
         """A run of the journal. A run keeps the settings that decide answers it was begun with."""

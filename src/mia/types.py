@@ -346,6 +346,8 @@ class Episode(Noun, frozen=True):
     started: str = ""
     """ISO 8601, UTC."""
     seconds: float = 0.0
+    version: int | None = None
+    """Of the Planner's weights; 0 for what came with MIA, None where they are not ours."""
 
     @property
     def final(self) -> Trajectory:

@@ -62,3 +62,10 @@ async def test_a_file_keeps_what_was_said_for_who_comes_later(tmp_path: Path) ->
     assert len(model.calls) == 1 and replies.saved == 0.25
     with closing(Replies(path)) as replies:
         assert (await SharedModel(model, replies, "n").reply(HELLO)).text == "later"
+
+
+async def test_the_oldest_make_room() -> None:
+    model, replies = ScriptedModel(["0", "1", "2"]), Replies(most=1)
+    ask = (SharedModel(model, replies, "m"), SharedModel(model, replies, "n"))
+    said = [(await ask[which].reply(HELLO)).text for which in (0, 1, 1, 0)]
+    assert said == ["0", "1", "1", "2"]

@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -20,18 +21,23 @@ from mia.model import GREEDY, Message, Model, Reply, Sampling, Shape, ToolSpec
 from mia.sqlite_file import SqliteFile
 from mia.types import decode, encode
 
+_MOST = 20_000
+"""Replies that are kept in memory: some 20 MB."""
 _SCHEMA = "CREATE TABLE said (key BLOB PRIMARY KEY, reply BLOB NOT NULL) STRICT, WITHOUT ROWID"
 
 
 class Replies:
     """What was asked, and what was said."""
 
-    def __init__(self, path: Path | None = None) -> None:
-        """Replies are kept in the file, or only as long as this lives. Raises StoreError."""
+    def __init__(self, path: Path | None = None, most: int = _MOST) -> None:
+        """Replies are kept in the file, or, the last `most` of them, as long as this lives. Raises
+        StoreError."""
+        self._most = most
         self.saved = 0.0
         """US dollars that were counted and not spent."""
         self._said: dict[bytes, Reply] = {}
-        self._asking: dict[bytes, asyncio.Lock] = {}
+        """The last to be made, the oldest first."""
+        self._asking = WeakValueDictionary[bytes, asyncio.Lock]()
         self._file = None if path is None else SqliteFile(
             path, "what was said in", _SCHEMA, version=1, synchronous="NORMAL"
         )  # fmt: skip
@@ -53,6 +59,8 @@ class Replies:
                 asked.messages, sampling=asked.sampling, shape=asked.shape, tools=asked.tools
             )
             self._said[key] = reply
+            if len(self._said) > self._most:
+                del self._said[next(iter(self._said))]
             self._keep(key, reply)
             return reply
 

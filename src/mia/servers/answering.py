@@ -16,10 +16,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 
-from msgspec.structs import asdict
-
 from mia.errors import InputError, MIAError
-from mia.journal import Journal, Planned
+from mia.journal import Journal
 from mia.judge import unknown
 from mia.memory import Memory
 from mia.model import Model
@@ -62,7 +60,7 @@ class Parts:
 class Running:
     """One episode, for all who asked for it."""
 
-    def __init__(self, question: Question, answer: Planned | None = None) -> None:
+    def __init__(self, question: Question, answer: Episode | None = None) -> None:
         self.question = question
         self.answer = answer
         """There when the episode is on the disk."""
@@ -86,7 +84,7 @@ class Running:
         self._news.set()
         self._news = asyncio.Event()
 
-    async def news(self, seen: int) -> Planned | None:
+    async def news(self, seen: int) -> Episode | None:
         """Waits for more than so many nouns; the answer when there are no more. Raises what keeps
         the episode from an answer."""
         while len(self.seen) <= seen:
@@ -99,7 +97,7 @@ class Running:
             await self._news.wait()
         return None
 
-    async def answered(self) -> Planned:
+    async def answered(self) -> Episode:
         """Raises what keeps the episode from an answer."""
         while (answer := await self.news(len(self.seen))) is None:
             pass
@@ -166,8 +164,8 @@ class Answering:
 
     async def _solve(self, running: Running, user: str) -> None:
         async with self._planner() as (planner, version):
-            record = _Record(self._parts, running, user, version, self._written)
-            team = replace(self._team, planner=planner, record=record)
+            record = _Record(self._parts, running, user, self._written)
+            team = replace(self._team, planner=planner, version=version, record=record)
             await solve(running.question, team, running.watch)
 
     @asynccontextmanager
@@ -186,7 +184,7 @@ class Answering:
             self._running.pop(running.question.id, None)
             running.task.cancel()
 
-    def _written(self, running: Running, episode: Planned) -> None:
+    def _written(self, running: Running, episode: Episode) -> None:
         """There is an answer, and the journal has it."""
         running.answer = episode
         running.tell()
@@ -212,31 +210,29 @@ class Answering:
 
 
 class _Record:
-    """Writes one episode down, with its version, before its answer is there."""
+    """Writes one episode down before its answer is there."""
 
     def __init__(
         self,
         parts: Parts,
         running: Running,
         user: str,
-        version: int | None,
-        written: Callable[[Running, Planned], None],
+        written: Callable[[Running, Episode], None],
     ) -> None:
-        self._parts, self._running, self._user = parts, running, user
-        self._version, self._written = version, written
+        self._parts, self._running = parts, running
+        self._user, self._written = user, written
 
     async def append(self, episode: Episode) -> None:
         """On the disk when it returns, and noted for whoever learns from it."""
         self._running.kept = True
-        planned = Planned(**asdict(episode), version=self._version)
-        await asyncio.to_thread(self._note, planned)
-        self._written(self._running, planned)
+        await asyncio.to_thread(self._note, episode)
+        self._written(self._running, episode)
 
-    def _note(self, planned: Planned) -> None:
+    def _note(self, episode: Episode) -> None:
         parts = self._parts
-        parts.journal.write(parts.run, planned)
+        parts.journal.write(parts.run, episode)
         if parts.inbox is not None:
-            parts.inbox.ask(planned.id, self._user)
+            parts.inbox.ask(episode.id, self._user)
 
     async def settle(self, episode_id: str, remembered: Remembered) -> None:
         """What memory did with it, where it did anything."""

@@ -20,7 +20,6 @@ from starlette.exceptions import HTTPException
 from ulid import ULID
 
 from mia.errors import InputError, MIAError, MissingError
-from mia.journal import Planned
 from mia.judges.feedback import Feedback
 from mia.servers.answering import Answering, Conflict, Ended, Parts, Running
 from mia.servers.api_wire import (
@@ -43,7 +42,7 @@ from mia.servers.metrics import CONTENT_TYPE, Metrics
 from mia.servers.search_wire import Failure
 from mia.training.behind import Report
 from mia.training.inbox import Inbox, Wish
-from mia.types import Noun
+from mia.types import Episode, Noun
 
 T = TypeVar("T")
 
@@ -188,7 +187,7 @@ class _Routes:
         return inbox
 
     def _tell(self, inbox: Inbox, key: str, episode: str, said: Feedback) -> bool:
-        self._planned(episode)
+        self._given(episode)
         inbox.ask(episode, "")  # for answers from before somebody learned here
         try:
             return inbox.tell(key, episode, said)
@@ -197,13 +196,13 @@ class _Routes:
 
     def _kept(self, id: str) -> Kept:
         inbox = self._parts.inbox
-        return Kept(episode=self._planned(id), feedback=() if inbox is None else inbox.of(id))
+        return Kept(episode=self._given(id), feedback=() if inbox is None else inbox.of(id))
 
-    def _planned(self, id: str) -> Planned:
-        found = self._parts.journal.planned(self._parts.run, id)
-        if found is None:
-            raise MissingError(f"no answer with the episode {id!r} was given here")
-        return found
+    def _given(self, id: str) -> Episode:
+        try:
+            return self._parts.journal.episode(id, self._parts.run)
+        except InputError as error:
+            raise MissingError(f"no answer with the episode {id!r} was given here") from error
 
     def _standing(self) -> Standing:
         in_use = self._parts.in_use
@@ -308,7 +307,7 @@ def _key(asked: Ask, header: str | None) -> str | None:
     return header or asked.id
 
 
-def _count(answer: Planned, metrics: Metrics) -> None:
+def _count(answer: Episode, metrics: Metrics) -> None:
     if answer.final.failed:
         metrics.failed("ask")
 

@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
 from mia.datasets.jsonl import MAX_CHARS, question_of
 from mia.errors import InputError
-from mia.journal import Planned
 from mia.judges.feedback import Feedback
 from mia.servers.learning import Process
 from mia.servers.search_wire import Failure
 from mia.training.behind import Report
 from mia.training.inbox import Told, Wish
 from mia.types import (
+    Episode,
     Noun,
     Plan,
     Question,
@@ -108,7 +108,7 @@ class Answered(Noun, frozen=True, omit_defaults=False):
 class Kept(Noun, frozen=True, omit_defaults=False):
     """An episode with what was said of it."""
 
-    episode: Planned
+    episode: Episode
     feedback: tuple[Told, ...]
 
 
@@ -205,7 +205,7 @@ def feedback(told: Tell) -> Feedback:
         raise InputError(str(error)) from error
 
 
-def answered(episode: Planned) -> Answered:
+def answered(episode: Episode) -> Answered:
     """An episode as its client is told."""
     final, plan, verdict = episode.final, episode.final_plan, episode.verdict
     return Answered(
