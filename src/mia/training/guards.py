@@ -10,7 +10,7 @@ answers fewer canary questions than the last good one goes back to that.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from mia.statistics import kappa, mcnemar
@@ -38,7 +38,7 @@ class Limits(Noun, frozen=True, forbid_unknown_fields=True):
     """How much longer or shorter replies may become, as a share."""
     canary_every: int = 10
     """Updates between two looks at the canary questions."""
-    canary_points: float = 0.03
+    canary_points: float = 0.02
     """A drop that counts when it is seen twice in a row."""
     p: float = 0.05
     """Of McNemar's test: a drop that counts at once."""
@@ -123,17 +123,24 @@ def collapsed(
     return None
 
 
+def best(looks: Iterable[Sequence[bool]]) -> Sequence[bool]:
+    """The look at the canary questions that found most of them answered, the first of equals: what
+    a policy is held against. Held against the last, policies could become worse little by little.
+    Raises ValueError without a look."""
+    return max(looks, key=sum)
+
+
 def as_good(good: Sequence[bool], now: Sequence[bool], limits: Limits) -> bool:
-    """Whether a policy answers about as many canary questions as the last good one, so that it may
-    stand in its place."""
+    """Whether a policy answers about as many canary questions as the best of the good ones, so that
+    it may be one of them."""
     return _share(good) - _share(now) <= limits.canary_points + _ROUNDING
 
 
 def worse(
     good: Sequence[bool], before: Sequence[bool] | None, now: Sequence[bool], limits: Limits
 ) -> Alarm | None:
-    """Whether a policy answers fewer canary questions than the last good one: significantly fewer
-    (McNemar), or fewer by some points both now and the time before. All are over the same
+    """Whether a policy answers fewer canary questions than the best of the good ones: significantly
+    fewer (McNemar), or fewer by some points both now and the time before. All are over the same
     questions. Raises ValueError when they are not."""
     lost = [was and not is_now for was, is_now in zip(good, now, strict=True)].count(True)
     won = [is_now and not was for was, is_now in zip(good, now, strict=True)].count(True)
@@ -145,7 +152,7 @@ def worse(
         return None
     drops = [_share(good) - _share(each) for each in (before, now)]
     if min(drops) > limits.canary_points + _ROUNDING:
-        told = f"canary accuracy is {drops[0]:.3f}, then {drops[1]:.3f} below that of the last good"
+        told = f"canary accuracy is {drops[0]:.3f}, then {drops[1]:.3f} below the best good one"
         return Alarm(guard="canary", told=told, action="roll back")
     return None
 

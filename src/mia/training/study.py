@@ -23,6 +23,7 @@ from mia.training.guards import (
     Limits,
     admitted,
     as_good,
+    best,
     collapsed,
     contradicted,
     drifted,
@@ -160,10 +161,10 @@ class Study:
 
     def _good(self, now: Learned, before: Sequence[Learned]) -> bool:
         """Whether a policy is one to go back to."""
-        looks = [each for each in before if each.canary and each.good]
+        looks = [each.canary for each in before if each.canary and each.good]
         if not looks:
             return True
-        return bool(now.canary) and as_good(looks[-1].canary, now.canary, self.limits)
+        return bool(now.canary) and as_good(best(looks), now.canary, self.limits)
 
     def _alarm(
         self, now: Learned, before: Sequence[Learned], since: Learned | None
@@ -206,9 +207,9 @@ def _length(samples: Sequence[Sample]) -> float:
 
 
 def _lost(now: Learned, before: Sequence[Learned], limits: Limits) -> Alarm | None:
-    """Whether the canary questions say that the policy got worse since it was last found good."""
+    """Whether the canary questions say that the policy got worse than it was found good."""
     looks = [each for each in before if each.canary]
     good = [each.canary for each in looks if each.good]
     if not now.canary or not good:
         return None
-    return worse(good[-1], None if looks[-1].good else looks[-1].canary, now.canary, limits)
+    return worse(best(good), None if looks[-1].good else looks[-1].canary, now.canary, limits)
