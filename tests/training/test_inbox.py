@@ -25,12 +25,13 @@ def inbox(tmp_path: Path) -> Iterator[Inbox]:
 
 def test_questions_stand_in_their_order_once(inbox: Inbox) -> None:
     inbox.ask("e1", "bob")
+    inbox.ask("e3", "")
     assert [(one.place, one.episode, one.user) for one in inbox.asked()] == [
-        (1, "e1", "ann"), (2, "e2", "")
+        (1, "e1", "ann"), (2, "e2", ""), (3, "e3", "")
     ]  # fmt: skip
-    assert [one.episode for one in inbox.asked(1)] == ["e2"]
+    assert [one.episode for one in inbox.asked(1)] == ["e2", "e3"]
     about = inbox.about("e1")
-    assert about is not None and about.place == 1 and inbox.about("e3") is None
+    assert about is not None and about.place == 1 and inbox.about("e4") is None
 
 
 def test_feedback_counts_once_for_each_key(inbox: Inbox) -> None:

@@ -100,8 +100,9 @@ class Inbox:
     def ask(self, episode: str, user: str) -> None:
         """Notes a question that was answered; a second time changes nothing."""
         with self._file.writing() as db:
-            db.execute(
-                "INSERT INTO asked (episode, user, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            db.execute(  # a conflict would take a place
+                "INSERT INTO asked (episode, user, at) SELECT ?1, ?2, ?3"
+                " WHERE NOT EXISTS (SELECT 1 FROM asked WHERE episode = ?1)",
                 (episode, user, _now()),
             )
 
