@@ -194,6 +194,8 @@ def test_what_cannot_be_learned_with_is_said_before_anything_is_served(
         (["--learn", "--set", "attempt=2"], 2, "did you mean attempts"),
         (["--learn", "--guard", "kl=-1"], 2, "--guard kl=-1"),
         (["--learn", "--name", "a/b"], 2, "no name"),
+        (["--learn", "--reward", "nowhere:none"], 2, "no reward at 'nowhere:none'"),
+        (["--reward", "a:b"], 2, "are for --learn"),
         (["--learn", "--canary", str(home.questions)], 2, "1 canary questions have no answer"),
         (["--base", str(home.folder / "nothing")], 2, "no model in Hugging Face's form"),
         (["--host", "0.0.0.0"], 2, "MIA_SERVER_TOKEN"),
@@ -211,12 +213,14 @@ def test_two_servers_of_one_name_are_one_too_many(start: Start, mia: Mia, home: 
 
 def test_a_learner_is_told_what_its_server_was_told() -> None:
     around = Around("night", "/base", Path("c.jsonl"), True, Path("mia.toml"), Path("home"), "lab")
-    wishes = Wishes("vote", "ttrl", ("attempts=4", "seed=1"), ("kl=0.1",), "c", "none", "cpu", 3, 0)
+    wishes = Wishes(
+        "vote", "ttrl", ("attempts=4", "seed=1"), ("kl=0.1",), "c", "none", "cpu", "a:b", 3, 0
+    )
     said = command(around, wishes)
     assert said[:5] == [sys.executable, "-m", "mia", "serve", "behind"]
     assert " ".join(said[5:]) == (
         "--name night --judge vote --preset ttrl --canary c --base /base --from none --device cpu"
-        " --keep 3 --explore-per-day 0 --corpus c.jsonl --config mia.toml --home home"
+        " --reward a:b --keep 3 --explore-per-day 0 --corpus c.jsonl --config mia.toml --home home"
         " --namespace lab --set attempts=4 --set seed=1 --guard kl=0.1 --web"
     )
     bare = command(Around("served", None, None, False, None, None, None), Wishes())

@@ -70,6 +70,7 @@ def answer(
     device: Annotated[
         str | None, typer.Option("--device", help="auto, cpu, cuda, mps. For --learn.")
     ] = None,
+    reward: train_options.Reward = "",
     keep: serve_api.Keep = None,
     explore_per_day: serve_api.ExplorePerDay = None,
     corpus: options.Corpus = None,
@@ -93,11 +94,12 @@ def answer(
     if web and corpus:
         raise ConfigError("--web and --corpus exclude each other")
     wishes = serve_api.Wishes(
-        judge, preset, changes or (), guards or (), canary, begins, device, keep, explore_per_day
-    )
+        judge, preset, changes or (), guards or (), canary, begins, device, reward, keep,
+        explore_per_day,
+    )  # fmt: skip
     if not learn and wishes != serve_api.Wishes():
         raise ConfigError(
-            "--judge, --preset, --set, --guard, --canary, --from, --device, --keep and"
+            "--judge, --preset, --set, --guard, --canary, --from, --device, --reward, --keep and"
             " --explore-per-day are for --learn"
         )
     loaded = options.settings(config, home, namespace)

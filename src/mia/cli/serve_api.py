@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, get_args
 
 import typer
+from msgspec.structs import replace
 
 from mia.cli.learn import canaries, preset_of
 from mia.cli.output import note
@@ -26,6 +27,7 @@ from mia.errors import ConfigError, InputError, MissingError, adding
 from mia.models import torch_local
 from mia.team import House
 from mia.training.bench import Order, shelf_of
+from mia.training.casting import reward_of
 from mia.training.embedded import EMBEDDED
 from mia.training.guards import Limits
 from mia.training.hosts.llama_cpp import LlamaCppHost
@@ -85,6 +87,7 @@ class Wishes(NamedTuple):
     canary: str | None = None
     begins: str | None = None
     device: str | None = None
+    reward: str = ""
     keep: int | None = None
     explore_per_day: int | None = None
 
@@ -149,7 +152,7 @@ def command(around: Around, wishes: Wishes) -> list[str]:
     single = {
         "--name": around.name, "--judge": wishes.judge or "feedback", "--preset": wishes.preset,
         "--canary": wishes.canary, "--base": around.base, "--from": wishes.begins,
-        "--device": wishes.device, "--keep": wishes.keep,
+        "--device": wishes.device, "--reward": wishes.reward or None, "--keep": wishes.keep,
         "--explore-per-day": wishes.explore_per_day, "--corpus": around.corpus,
         "--config": around.config, "--home": around.home, "--namespace": around.namespace,
     }  # fmt: skip
@@ -184,9 +187,11 @@ def _order(loaded: Loaded, around: Around, wishes: Wishes) -> Order:
         data="what people asked",
         base=around.base or EMBEDDED,
         begins=wishes.begins or "current",
+        reward=wishes.reward,
     )
+    reward_of("planner", "gold", order.reward)
     shop.folder(order.name, "learning")
-    shop.check_judge(order)
+    shop.check_judge(replace(order, reward=""))
     if has_weights(shop, order):
         if find_spec("torch") is None:
             raise MissingError(f"learning in the weights needs torch; run: {adding('train')}")

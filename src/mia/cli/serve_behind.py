@@ -15,7 +15,7 @@ import typer
 from mia.cli import options
 from mia.cli.learn import Canary, Guard, canaries, preset_of
 from mia.cli.output import note
-from mia.cli.train_options import Base, Device, From, Set, set_fields
+from mia.cli.train_options import Base, Device, From, Reward, Set, set_fields
 from mia.errors import InputError
 from mia.models.torch_local import libraries
 from mia.team import House
@@ -43,6 +43,7 @@ def behind(
     base: Base = None,
     begins: From = None,
     device: Device = "auto",
+    reward: Reward = "",
     keep: Annotated[int, typer.Option("--keep", min=1, help="Versions that stay.")] = KEEP,
     explore_per_day: Annotated[
         int, typer.Option("--explore-per-day", min=0, help="Questions; 0 for no bound.")
@@ -65,7 +66,7 @@ def behind(
         order=Order(
             role="planner", preset=preset_of(preset, base, changes or (), "gold", shop),
             name=name, data="what people asked", base=base or EMBEDDED,
-            begins=begins or "current", device=device,
+            begins=begins or "current", device=device, reward=reward,
         ),
         judging=judging,
         limits=set_fields(Limits(canary_every=1), guards or (), "--guard"),
