@@ -287,6 +287,18 @@ def test_what_the_learner_does_is_told_and_changed(desk: Desk) -> None:
     assert not learning.process.running, "it ends with the server"
 
 
+def test_who_learns_stands_still_while_somebody_asks(desk: Desk) -> None:
+    lines: list[str] = []
+    echo = "import sys\nwhile said := sys.stdin.read(1): print(said, file=sys.stderr, flush=True)"
+    command = [sys.executable, "-c", echo]
+    with desk(desk.served(Learning(command, lines.append))) as client:
+        until(lambda: lines == ["0"])
+        ask(client)
+        until(lambda: lines == ["0", "1", "0"])
+        ask(client)
+        until(lambda: lines == ["0", "1", "0", "1", "0"])
+
+
 def test_right_answers_come_as_feedback_where_somebody_learns(desk: Desk) -> None:
     with desk(desk.served(learns=True)) as client:
         told = client.post("/v1/ask", json={**TOWN, "answers": ["Rovigo"]})

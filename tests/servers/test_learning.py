@@ -103,3 +103,23 @@ async def test_what_it_says_at_the_end_is_heard() -> None:
     async with one.kept():
         await until(lambda: "ready" in said)
     assert one.process.exit == 0 and said[-1] == "ended well"
+
+
+ECHO = """
+while said := sys.stdin.read(1): print(said, file=sys.stderr, flush=True)
+"""
+
+
+async def test_it_is_told_when_to_stand_still_from_its_beginning_on() -> None:
+    said: list[str] = []
+    one = learning(ECHO, said, pause=0.01)
+    one.give_way(True)
+    async with one.kept():
+        await until(lambda: said == ["begun", "1"])
+        one.give_way(False)
+        await until(lambda: said == ["begun", "1", "0"])
+        one.give_way(True)
+        pid = one.process.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: said[-2:] == ["begun", "1"])

@@ -4,6 +4,7 @@ test. Arguments: the settings, the corpus, and the adapter to begin with."""
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from tests.training.test_workshop import order
@@ -12,6 +13,7 @@ from mia.cli.output import note
 from mia.cli.serve_behind import until
 from mia.config import load
 from mia.models.torch_local import libraries
+from mia.training.giving_way import GivingWay
 from mia.training.guards import Limits
 from mia.training.served import Service, learn_behind
 from mia.training.workshop import Workshop
@@ -28,7 +30,8 @@ def main() -> None:
     libraries()[0].set_num_threads(1)
     config, corpus, begins = sys.argv[1:]
     shop = Workshop(load(Path(config), {}), Path(corpus), False, note)
-    learn_behind(shop, service(begins), note, until)
+    way = GivingWay()
+    learn_behind(shop, service(begins), note, partial(until, way), way)
 
 
 if __name__ == "__main__":

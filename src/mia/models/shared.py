@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -21,6 +21,7 @@ from mia.model import GREEDY, Message, Model, Reply, Sampling, Shape, ToolSpec
 from mia.sqlite_file import SqliteFile
 from mia.types import decode, encode
 
+Passing = Callable[[], Awaitable[None]]
 _MOST = 20_000
 """Replies that are kept in memory: some 20 MB."""
 _SCHEMA = "CREATE TABLE said (key BLOB PRIMARY KEY, reply BLOB NOT NULL) STRICT, WITHOUT ROWID"
@@ -29,10 +30,12 @@ _SCHEMA = "CREATE TABLE said (key BLOB PRIMARY KEY, reply BLOB NOT NULL) STRICT,
 class Replies:
     """What was asked, and what was said."""
 
-    def __init__(self, path: Path | None = None, most: int = _MOST) -> None:
-        """Replies are kept in the file, or, the last `most` of them, as long as this lives. Raises
-        StoreError."""
-        self._most = most
+    def __init__(
+        self, path: Path | None = None, *, most: int = _MOST, before: Passing | None = None
+    ) -> None:
+        """Replies are kept in the file, or, the last `most` of them, as long as this lives.
+        `before` is awaited before a call is made. Raises StoreError."""
+        self._most, self._before = most, before
         self.saved = 0.0
         """US dollars that were counted and not spent."""
         self._said: dict[bytes, Reply] = {}
@@ -55,6 +58,8 @@ class Replies:
             if said is not None:
                 self.saved += said.usage.money
                 return said
+            if self._before is not None:
+                await self._before()
             reply = await model.reply(
                 asked.messages, sampling=asked.sampling, shape=asked.shape, tools=asked.tools
             )

@@ -104,11 +104,16 @@ class Running:
         return answer
 
 
+def _nobody_minds(busy: bool) -> None:
+    """For servers behind which nobody learns."""
+
+
 class Answering:
     """Whom a server asks. Only while it is open."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, parts: Parts, busy: Callable[[bool], None] = _nobody_minds) -> None:
+        """`busy` is told when a first episode is under way, and when none is any more."""
+        self._parts, self._busy = parts, busy
         self._team = parts.team if parts.inbox is None else _only_answers(parts.team)
         self._running: dict[str, Running] = {}
         """By the id of the question, until the journal has the episode."""
@@ -159,6 +164,8 @@ class Answering:
         running = self._running[question.id] = Running(question)
         running.task = asyncio.create_task(self._solve(running, user))
         self._all.add(running)
+        if len(self._all) == 1:
+            self._busy(True)
         running.task.add_done_callback(lambda task: self._over(running, task))
         return running
 
@@ -192,6 +199,8 @@ class Answering:
 
     def _over(self, running: Running, task: asyncio.Task[None]) -> None:
         self._all.discard(running)
+        if not self._all:
+            self._busy(False)
         if running.answer is None:
             if self._running.get(running.question.id) is running:
                 del self._running[running.question.id]

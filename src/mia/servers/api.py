@@ -78,14 +78,16 @@ class Served:
 
 def app(served: Served, token: str | None = None, names: frozenset[str] = frozenset()) -> App:
     """The server as an ASGI app; what it works with is open while it is."""
-    answering = Answering(served.parts)
+    learning = served.learning
+    minds = () if learning is None else (learning.give_way,)
+    answering = Answering(served.parts, *minds)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         async with AsyncExitStack() as opened:
             await opened.enter_async_context(answering.open())
-            if served.learning is not None:
-                await opened.enter_async_context(served.learning.kept())
+            if learning is not None:
+                await opened.enter_async_context(learning.kept())
             yield
 
     api = FastAPI(

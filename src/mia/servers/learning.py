@@ -51,6 +51,7 @@ class Learning:
         self._say = say
         self._pause, self._farewell = pause, farewell
         self._process: asyncio.subprocess.Process | None = None
+        self._asked = False
         self._restarts = 0
         self._exit: int | None = None
         self._last = self._said = ""
@@ -67,6 +68,16 @@ class Learning:
             exit=self._exit,
             said=self._said,
         )
+
+    def give_way(self, asked: bool) -> None:
+        """Asks the command to stand still, or to go on: a 1 or a 0 on its stdin."""
+        self._asked = asked
+        self._tell()
+
+    def _tell(self) -> None:
+        process = self._process
+        if process is not None and process.stdin is not None and not process.stdin.is_closing():
+            process.stdin.write(b"1" if self._asked else b"0")
 
     @asynccontextmanager
     async def kept(self) -> AsyncGenerator[None]:
@@ -106,6 +117,7 @@ class Learning:
             self._said = str(error)
             return
         self._process = process
+        self._tell()
         try:
             await self._heard(process)
             self._exit = await process.wait()

@@ -25,6 +25,7 @@ from mia.training.bench import Bench, Order, asking, bench_of, digest_of
 from mia.training.buffer import Buffer, Learned, Outcome
 from mia.training.casting import reward_of
 from mia.training.exercises import Exercise
+from mia.training.giving_way import GivingWay
 from mia.training.guards import Limits
 from mia.training.heeding import Heeding
 from mia.training.inbox import Inbox
@@ -99,15 +100,22 @@ def _of_people(order: Order) -> Order:
 
 
 def learn_behind(
-    shop: Workshop, service: Service, say: Callable[[str], None], until: Callable[[], asyncio.Event]
+    shop: Workshop,
+    service: Service,
+    say: Callable[[str], None],
+    until: Callable[[], asyncio.Event],
+    way: GivingWay | None = None,
 ) -> None:
     """Learns behind a server, from where it was left, until the event that `until` makes in the
-    loop is set. Raises what learning raises; StoreError where another process works at the run."""
+    loop is set; it gives way where it is asked to. Raises what learning raises; StoreError where
+    another process works at the run."""
     check(shop, service)
     service = replace(service, order=_of_people(service.order))
     order, folder = service.order, shop.folder(service.order.name, "learning")
     with shop.house(order, folder) as house, ExitStack() as opened:
         bench, begun = _begun(shop, service, folder, house)
+        if way is not None and bench is not None:
+            way.over(bench.ground.base.model)
         work = _Work(service, house, folder, bench, begun, say, opened)
         house.complete(work(until))
 
